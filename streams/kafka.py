@@ -1,0 +1,36 @@
+"""Kafka client options from the settings, in one place for every role."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from models.settings import BrokerSettings
+
+
+def security_options(broker: BrokerSettings) -> dict[str, Any]:
+    """Connection options that aiokafka's consumer, producer and admin client share."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": broker.bootstrap.split(","),
+        "client_id": broker.client_id,
+        "request_timeout_ms": int(broker.request_timeout_s * 1000),
+        "security_protocol": broker.security_protocol,
+    }
+    if broker.security_protocol.endswith("SSL"):
+        options["ssl_context"] = ssl.create_default_context()
+    if broker.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = broker.sasl_mechanism
+        options["sasl_plain_username"] = broker.sasl_username
+        options["sasl_plain_password"] = broker.sasl_password
+    return options
+
+
+def producer_options(broker: BrokerSettings) -> dict[str, Any]:
+    """Options of a producer whose acknowledgements mean that the data is on all in-sync replicas."""
+    return security_options(broker) | {
+        "acks": "all",
+        "linger_ms": 5,
+        "max_batch_size": 512 * 1024,
+        "max_request_size": 8 * 1024 * 1024,
+        "compression_type": None if broker.compression == "none" else broker.compression,
+    }
