@@ -1,18 +1,42 @@
 """The one settings object: every knob of every role, typed, with its default and meaning.
 
 The types live here so that all packages can share them; reading them from the environment and a TOML
-file is `app.settings`. Each section is a frozen struct; the string next to a field in `HELP` is what
-`ebbtide settings` prints. Durations carry their unit in the name.
+file is `app.settings`. Each section is a frozen struct; what a field means is in `app.settings_help.HELP`,
+what it allows is in its type. Durations carry their unit in the name.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+#: Dotted names of the settings whose value is never printed, logged or shown.
+SECRETS = frozenset({"broker.sasl_password", "sync.webhook_secret"})
+_SECRET_FIELDS = frozenset(name.rpartition(".")[2] for name in SECRETS)
 
 
-class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of every section: its repr hides secrets, so no log or traceback can show one."""
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            yield name, "***" if name in _SECRET_FIELDS and value else value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class BrokerSettings(Section, frozen=True, kw_only=True):
     """How to reach Kafka, and how the topics are laid out."""
 
     bootstrap: str = ""
@@ -22,106 +46,107 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     sasl_username: str = ""
     sasl_password: str = ""
     topic_prefix: str = ""
-    partitions: int = 4
-    replication: int = 1
+    partitions: Count = 4
+    replication: Count = 1
+    create_topics: bool = True
     compression: Literal["none", "lz4", "gzip", "snappy", "zstd"] = "lz4"
-    request_timeout_s: float = 40.0
-    session_timeout_s: float = 30.0
-    rebalance_timeout_s: float = 60.0
+    request_timeout_s: Positive = 40.0
+    session_timeout_s: Positive = 30.0
+    rebalance_timeout_s: Positive = 60.0
 
 
-class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
+class EventSettings(Section, frozen=True, kw_only=True):
     """What the decoder accepts."""
 
-    max_bytes: int = 1_000_000
-    max_depth: int = 32
+    max_bytes: Count = 1_000_000
+    max_depth: Count = 32
     earliest: str = "1990-01-01T00:00:00Z"
-    max_future_s: float = 86_400.0
+    max_future_s: NotNegative = 86_400.0
 
 
-class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerSettings(Section, frozen=True, kw_only=True):
     """The feature worker."""
 
     app_id: str = "ebbtide"
-    chunk_records: int = 1000
-    max_chunks_per_partition: int = 4
+    chunk_records: Count = 1000
+    max_chunks_per_partition: Count = 4
     clock: Literal["wall", "event"] = "wall"
-    align_idle_s: float = 1.0
-    commit_interval_s: float = 1.0
-    duplicate_window: int = 64
-    tick_s: float = 1.0
-    stall_after_s: float = 60.0
+    align_idle_s: NotNegative = 1.0
+    commit_interval_s: Positive = 1.0
+    duplicate_window: Annotated[int, Meta(ge=0)] = 64
+    tick_s: Positive = 1.0
+    stall_after_s: Positive = 60.0
 
 
-class LabelSettings(msgspec.Struct, frozen=True, kw_only=True):
+class LabelSettings(Section, frozen=True, kw_only=True):
     """What churn means here, and which scored vectors become training examples."""
 
     kind: Literal["cancellation", "inactivity"] = "cancellation"
-    horizon_days: float = 30.0
+    horizon_days: Positive = 30.0
     cancellation_events: tuple[str, ...] = ("Subscription Cancelled",)
     activity_events: tuple[str, ...] = ("Order Completed",)
-    active_within_days: float = 30.0
-    snapshot_every_days: float = 7.0
-    max_pending: int = 8
+    active_within_days: Positive = 30.0
+    snapshot_every_days: Positive = 7.0
+    max_pending: Count = 8
 
 
-class ScoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ScoreSettings(Section, frozen=True, kw_only=True):
     """When a score is emitted and how it is banded."""
 
-    min_change: float = 0.02
-    medium_from: float = 0.15
-    high_from: float = 0.35
-    critical_from: float = 0.60
-    likely_from: float = 0.35
-    rescore_every_s: float = 86_400.0
-    top_reasons: int = 5
+    min_change: Share = 0.02
+    medium_from: Share = 0.15
+    high_from: Share = 0.35
+    critical_from: Share = 0.60
+    likely_from: Share = 0.35
+    rescore_every_s: Positive = 86_400.0
+    top_reasons: Count = 5
 
 
-class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class TrainerSettings(Section, frozen=True, kw_only=True):
     """The learner."""
 
-    min_labels: int = 200
-    min_positives: int = 30
-    learning_rate: float = 0.01
-    l2: float = 0.0001
-    publish_every_s: float = 1.0
-    checkpoint_examples: int = 2000
+    min_labels: Count = 200
+    min_positives: Count = 30
+    learning_rate: Positive = 0.01
+    l2: NotNegative = 0.0001
+    publish_every_s: Positive = 1.0
+    checkpoint_examples: Count = 2000
 
 
-class WarehouseSettings(msgspec.Struct, frozen=True, kw_only=True):
+class WarehouseSettings(Section, frozen=True, kw_only=True):
     """The DuckDB writer and its snapshots."""
 
-    publish_every_s: float = 5.0
-    keep_snapshots: int = 3
-    batch_rows: int = 5000
+    publish_every_s: Positive = 5.0
+    keep_snapshots: Count = 3
+    batch_rows: Count = 5000
 
 
-class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
+class SyncSettings(Section, frozen=True, kw_only=True):
     """The webhook destination."""
 
     webhook_url: str = ""
     webhook_secret: str = ""
     webhook_allow_private: bool = False
     only_likely: bool = True
-    concurrency: int = 8
-    timeout_s: float = 15.0
-    retry_base_s: float = 1.0
-    retry_cap_s: float = 300.0
-    give_up_after_s: float = 259_200.0
+    concurrency: Count = 8
+    timeout_s: Positive = 15.0
+    retry_base_s: Positive = 1.0
+    retry_cap_s: Positive = 300.0
+    give_up_after_s: Positive = 259_200.0
 
 
-class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+class HttpSettings(Section, frozen=True, kw_only=True):
     """Where roles serve /metrics, /health and the console. Port 0 takes a free one."""
 
     host: str = "127.0.0.1"
-    console_port: int = 8600
-    worker_port: int = 8601
-    trainer_port: int = 8602
-    warehouse_port: int = 8603
-    sync_port: int = 8604
+    console_port: Port = 8600
+    worker_port: Port = 8601
+    trainer_port: Port = 8602
+    warehouse_port: Port = 8603
+    sync_port: Port = 8604
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Section, frozen=True, kw_only=True):
     """All settings of one deployment."""
 
     data_dir: str = "data"
@@ -135,7 +160,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     warehouse: WarehouseSettings = WarehouseSettings()
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
-
-
-#: Dotted names of the settings whose value is never printed, logged or shown.
-SECRETS = frozenset({"broker.sasl_password", "sync.webhook_secret"})
