@@ -1,0 +1,134 @@
+"""The published model as every scorer applies it: plain data, numpy, no learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.churn import record as records
+from models.churn.calibration import calibrate, logit, sigmoid
+from models.churn.logistic import LinearScorer, Transforms, initial_logistic
+from models.churn.record import Column, InvalidModel, ModelRecord
+from models.churn.rule import initial_rule, rule_probability
+from models.features.base import Feature
+from models.records import ModelRef, Reason
+from models.settings import LabelSettings
+
+#: Share of leavers that is assumed before any label is known.
+INITIAL_PRIOR = 0.15
+
+Matrix = npt.NDArray[np.floating[Any]]
+Vector = npt.NDArray[np.float64]
+
+
+class Scored(NamedTuple):
+    """Probabilities per row: the one to serve and, beside it, those of the rule and the prior."""
+
+    probability: Vector
+    rule: Vector
+    prior: Vector
+    model: ModelRef
+
+
+class ServingModel:
+    """One immutable published model. Equal bytes give equal scores, row by row, in any batch."""
+
+    def __init__(self, record: ModelRecord) -> None:
+        """Take a checked record; use `from_record` for bytes from outside."""
+        self.record = record
+        self.version, self.source, self.key = record.version, record.source, record.key
+        self.feature_version = record.feature_version
+        names = [column.name for column in record.columns]
+        self._names = names
+        self._rule_columns = [names.index(name) for name in record.rule.features]
+        self._linear = LinearScorer(record.logistic, Transforms(record.columns))
+
+    @staticmethod
+    def initial(features: Sequence[Feature], feature_version: str, label: LabelSettings) -> ServingModel:
+        """The model before any label: the built-in recency rule."""
+        columns = tuple(Column(feature.name, feature.transform) for feature in features)
+        record = ModelRecord(
+            key=records.label_key(label.kind, label.horizon_days),
+            source="rule",
+            feature_version=feature_version,
+            fingerprint=records.fingerprint(columns),
+            columns=columns,
+            label_kind=label.kind,
+            horizon_days=label.horizon_days,
+            prior=INITIAL_PRIOR,
+            rule=initial_rule([column.name for column in columns], label.kind),
+            logistic=initial_logistic(len(columns)),
+        )
+        return ServingModel(records.seal(record))
+
+    @staticmethod
+    def from_record(raw: bytes) -> ServingModel:
+        """A model from the bytes on topic `model`; `InvalidModel` unless every check passes. Nothing is executed."""
+        return ServingModel(records.decode(raw))
+
+    def to_record(self) -> bytes:
+        """The bytes to publish: canonical JSON, equal for equal models."""
+        return records.encode(self.record)
+
+    def require(self, features: Sequence[Feature], feature_version: str) -> None:
+        """Raise `InvalidModel` unless the model was made for exactly these features."""
+        expected = records.fingerprint(features)
+        if (self.feature_version, self.record.fingerprint) != (feature_version, expected):
+            raise InvalidModel(
+                f"model '{self.version}' was learned on feature version '{self.feature_version}' "
+                f"({self.record.fingerprint}); allowed here: '{feature_version}' ({expected})"
+            )
+
+    def score(self, x: Matrix) -> Scored:
+        """Probabilities for the rows of `x` (rows x columns, NaN where unknown).
+
+        Raises
+        ------
+        ValueError
+            When the number of columns is not the model's.
+        """
+        if x.ndim != 2 or x.shape[1] != len(self._names):
+            raise ValueError(
+                f"matrix of shape {x.shape} does not fit model '{self.version}' of {len(self._names)} columns"
+            )
+        rule = rule_probability(self.record.rule, self._rule_columns, x, self.record.prior)
+        if self.source == "rule":
+            probability = rule
+        else:
+            probability = sigmoid(calibrate(self.record.calibration, self._linear.logits(x)))
+        prior = np.full(len(x), self.record.prior)
+        return Scored(probability, rule, prior, ModelRef(name=self.source, version=self.version))
+
+    def reasons(self, row: Matrix, top: int) -> tuple[Reason, ...]:
+        """Up to `top` columns that moved the row's log-odds most against the average customer.
+
+        What raises the risk comes first, the largest first; then what lowers it, the largest first. Columns with no
+        effect are left out and equal effects keep the order of the vector.
+        """
+        moved = self._rule_moves(row) if self.source == "rule" else self._linear_moves(row)
+        moved = [(column, size) for column, size in moved if size != 0.0]
+        moved.sort(key=lambda item: (item[1] < 0.0, -abs(item[1])))
+        return tuple(
+            Reason(rank, self._names[column], _known(row[column]), size)
+            for rank, (column, size) in enumerate(moved[:top], start=1)
+        )
+
+    def _linear_moves(self, row: Matrix) -> list[tuple[int, float]]:
+        slope = self.record.calibration.slope if self.record.calibration.used else 1.0
+        sizes = self._linear.contributions(row[np.newaxis, :])[0] * slope
+        return list(enumerate(sizes.tolist()))
+
+    def _rule_moves(self, row: Matrix) -> list[tuple[int, float]]:
+        """The silence that the rule read, against the prior's log-odds."""
+        for column in self._rule_columns:
+            if not np.isnan(row[column]):
+                rule = rule_probability(self.record.rule, self._rule_columns, row[np.newaxis, :], self.record.prior)
+                return [(column, float(logit(rule)[0] - logit(self.record.prior)))]
+        return []
+
+
+def _known(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
