@@ -7,7 +7,6 @@ what it allows is in its type. Durations carry their unit in the name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -27,10 +26,9 @@ _SECRET_FIELDS = frozenset(name.rpartition(".")[2] for name in SECRETS)
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """The base of every section: its repr hides secrets, so no log or traceback can show one."""
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            yield name, "***" if name in _SECRET_FIELDS and value else value
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        pairs = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, "***" if name in _SECRET_FIELDS and value else value) for name, value in pairs]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
