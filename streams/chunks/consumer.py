@@ -1,0 +1,218 @@
+"""A Faust consumer that hands out chunks, with the commit path made safe.
+
+Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each with a regression test:
+
+- `getmany` yields chunks and leaves a partition alone while it has enough chunks in flight.
+- The commit position comes from `ChunkTracker`, never from gaps between acknowledged offsets.
+- The local committed offset moves only after the broker accepted the commit.
+- On revocation the work in flight is settled and committed *before* the bookkeeping is dropped.
+- A commit that the broker refuses for a passing reason is tried again by the timer; it crashes nothing.
+- Partitions with equal numbers go to the same member (range assignor), so topics stay co-partitioned
+  without Faust tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import aiokafka
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.events import Event as FaustEvent
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+
+from streams.chunks.tracker import ChunkTracker
+from streams.kafka import security_options
+
+_IDLE_WAIT_S = 0.05
+
+
+class Chunk:
+    """Consecutive records of one partition. `records` are aiokafka's, in offset order, never empty."""
+
+    __slots__ = ("first_offset", "highwater", "last_offset", "partition", "records", "topic")
+
+    def __init__(self, topic: str, partition: int, records: Sequence[Any], highwater: int | None) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.records = records
+        self.first_offset: int = records[0].offset
+        self.last_offset: int = records[-1].offset
+        self.highwater = highwater
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def ack(event: FaustEvent) -> None:
+    """Tell the consumer that everything this chunk caused is durable."""
+    event.ack()
+
+
+class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the aiokafka consumer."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        app = cast(Any, self.app)
+        broker = app.ebbtide_settings.broker
+        return aiokafka.AIOKafkaConsumer(
+            **security_options(broker),
+            group_id=app.conf.id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[RangePartitionAssignor],
+            max_partition_fetch_bytes=1024 * 1024,
+            fetch_max_wait_ms=500,
+            session_timeout_ms=int(broker.session_timeout_s * 1000),
+            rebalance_timeout_ms=int(broker.rebalance_timeout_s * 1000),
+            heartbeat_interval_ms=int(broker.session_timeout_s * 1000 / 10),
+            max_poll_interval_ms=300_000,
+            metadata_max_age_ms=30_000,
+        )
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        held = self.assignment()
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in held}
+        try:
+            await consumer.commit(wanted)
+        except (CommitFailedError, IllegalStateError, KafkaError) as exc:
+            # Nothing is lost: the position stays where it is and the timer tries again; after a
+            # rebalance the partition's new owner starts from the older offset and skips what it knows.
+            self.log.warning("commit refused for %d partitions: %r", len(wanted), exc)
+            return False
+        return True
+
+
+class ChunkConsumer(driver.Consumer):
+    """See the module's docstring."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        worker = cast(Any, self.app).ebbtide_settings.worker
+        self._chunk_records: int = worker.chunk_records
+        self._max_chunks: int = worker.max_chunks_per_partition
+        self._trackers: dict[TP, ChunkTracker] = {}
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Yield (partition, message whose value is a Chunk), oldest partition data first."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+        wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
+        if not wanted:
+            await self.sleep(_IDLE_WAIT_S)
+            return
+        throttled = len(wanted) < len(self._get_active_partitions())
+        generation = self.app.consumer_generation_id
+        fetched = await self._getmany(active_partitions=wanted, timeout=_IDLE_WAIT_S if throttled else timeout)
+        if not self.flow_active:
+            # The fetch position is ahead of what was handed out; the resume after the rebalance seeks
+            # back to the committed offsets, so nothing is skipped.
+            return
+        for tp, records in self._interleave(fetched or {}):
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            yield tp, self._chunk_message(tp, records)
+
+    def _has_room(self, tp: TP) -> bool:
+        tracker = self._trackers.get(tp)
+        return tracker is None or tracker.in_flight < self._max_chunks
+
+    def _interleave(self, fetched: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[TP, Sequence[Any]]]:
+        size = self._chunk_records
+        longest = max((len(records) for records in fetched.values()), default=0)
+        for start in range(0, longest, size):
+            for tp, records in fetched.items():
+                if start < len(records):
+                    yield TP(*tp), records[start : start + size]
+
+    def _chunk_message(self, tp: TP, records: Sequence[Any]) -> ConsumerMessage:
+        chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp))
+        self._trackers.setdefault(tp, ChunkTracker()).add(chunk.first_offset, chunk.last_offset)
+        last = records[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, chunk.last_offset, last.timestamp / 1000.0, last.timestamp_type,
+            (), None, cast(Any, chunk), None, 0, len(records), tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    def ack(self, message: Message) -> bool:
+        """Settle a chunk. Chunks of partitions that were taken away meanwhile are ignored."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        tracker = self._trackers.get(message.tp)
+        return tracker is not None and tracker.settle(message.offset)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self._trackers) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        tracker = self._trackers.get(tp)
+        return tracker.position() if tracker else None
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps need no bookkeeping: the tracker works on chunks."""
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        if not await self._commit(offsets):
+            return False
+        self._committed_offset.update(offsets)
+        return True
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets and forget what was in flight before."""
+        self._trackers.clear()
+        await super().perform_seek()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Settle and commit what is in flight, then let Faust drop its bookkeeping."""
+        self.stop_flow()
+        await cast(Any, self.app).before_revoke(revoked)
+        self._discard_unstarted()
+        await self.commit()
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._trackers.pop(tp, None)
+
+    def _discard_unstarted(self) -> None:
+        # The work that was begun is settled by `before_revoke`. Chunks that nobody will work on any more
+        # must not be waited for: Faust's wait_empty has no time limit.
+        for message in list(self._unacked_messages):
+            self._unacked_messages.discard(message)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock check only logs and reads fields that differ here; health is ours."""
+
+    def lag(self) -> dict[TP, int]:
+        """Records between the commit position and the end of each assigned partition, where known."""
+        return dict(self._lags(self.assignment()))
+
+    def _lags(self, assigned: Iterable[TP]) -> Iterator[tuple[TP, int]]:
+        for tp in assigned:
+            end = self.highwater(tp)
+            position = self._new_offset(tp) or self._committed_offset[tp]
+            if end is not None:
+                yield tp, max(0, end - (position or 0))
+
+
+class ChunkTransport(driver.Transport):
+    """Faust's aiokafka transport with the chunk consumer."""
+
+    Consumer = ChunkConsumer
+
+
+async def wait_all(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait for all futures; raise the first failure after all have ended."""
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
