@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+#: A count that fits the 64-bit integers of Kafka and of every warehouse.
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+#: A Kafka offset; -1 stands for nothing read yet.
+Offset = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+#: Seconds since 1970 within the years 1 to 9999.
+EpochSeconds = Annotated[float, Meta(ge=-62_135_596_800, le=253_402_300_799)]
+Id = Annotated[str, Meta(min_length=1)]
 
 
 class Reason(msgspec.Struct, frozen=True):
     """One reason for a score: `contribution` is in log-odds against the average customer."""
 
-    rank: int
+    rank: Natural
     feature: str
     value: float | None
     contribution: float
@@ -30,9 +42,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     schema_version: int = 1
-    score_id: str
-    customer_id: str
-    probability: float
+    score_id: Id
+    customer_id: Id
+    probability: Probability
     band: str
     likelihood_to_churn: bool
     eligible: bool
@@ -42,11 +54,11 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     model: ModelRef
     feature_version: str
-    source_offsets: dict[str, int]
+    source_offsets: dict[str, Offset]
     as_of: str
     event_watermark: str
     scored_at: str
-    revision: int
+    revision: Natural
     features: dict[str, float | None]
 
 
@@ -57,15 +69,15 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     `prior_probability` were computed when the vector was scored. Times are epoch seconds.
     """
 
-    example_id: str
-    customer_id: str
-    as_of: float
-    matured_at: float
+    example_id: Id
+    customer_id: Id
+    as_of: EpochSeconds
+    matured_at: EpochSeconds
     horizon_days: float
-    label: int
-    probability: float
-    rule_probability: float
-    prior_probability: float
+    label: Annotated[int, Meta(ge=0, le=1)]
+    probability: Probability
+    rule_probability: Probability
+    prior_probability: Probability
     model: ModelRef
     feature_version: str
     features: tuple[float | None, ...]
