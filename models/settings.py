@@ -97,6 +97,7 @@ class ScoreSettings(Section, frozen=True, kw_only=True):
     critical_from: Share = 0.60
     likely_from: Share = 0.35
     rescore_every_s: Positive = 86_400.0
+    refresh_every_s: Positive = 604_800.0
     top_reasons: Count = 5
 
 
@@ -142,6 +143,7 @@ class HttpSettings(Section, frozen=True, kw_only=True):
     trainer_port: Port = 8602
     warehouse_port: Port = 8603
     sync_port: Port = 8604
+    peers: tuple[str, ...] = ()
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -1,13 +1,19 @@
-"""How a feature is declared: a group file names its summaries and its features.
+"""How features are declared: one file per group names its summaries and its features.
 
-See `models.features` for the registry that reads the group files of this folder.
+A group module defines `GROUP`. `observe` folds an event into the group's summary and must only use its
+merge operations; `vector` computes the group's features from the summary as of a time, in the order of
+`features`. `models.features` finds the modules of this folder by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
+
+from models.events.types import Event
+from models.features.summary import Layout, Summary
 
 Transform = Literal["identity", "log1p"]
 
@@ -24,3 +30,19 @@ class Feature(msgspec.Struct, frozen=True):
     unit: str
     description: str
     transform: Transform = "identity"
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A feature group: the effects it listens to (`models.events.catalog`) and what it makes of them."""
+
+    name: str
+    layout: Layout
+    effects: frozenset[str]
+    features: tuple[Feature, ...]
+    observe: Callable[[Summary, Event], None]
+    vector: Callable[[Summary, float], list[float]]
+
+
+def declare(group: str, *rows: tuple[str, str, str] | tuple[str, str, str, Transform]) -> tuple[Feature, ...]:
+    """Features of one group from rows (name, unit, description[, transform])."""
+    return tuple(Feature(row[0], group, row[1], row[2], row[3] if len(row) == 4 else "identity") for row in rows)

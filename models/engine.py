@@ -1,0 +1,319 @@
+"""The churn engine of one partition: events in, scores, examples and changed states out. Pure.
+
+The worker runs it behind Kafka, a backtest runs it in a loop over a file. One turn is
+
+1. `apply` each event, in any order, with its source offset: guards, summaries, label marks;
+2. `flush` as of a clock: settle what is due, score who was touched or is due, decide what is emitted,
+   and hand back everything that must be made durable before the source offsets are committed.
+
+Nothing here reads a clock: `now` is the time the features speak of, `wall` only stamps the records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.churn.serving import Scored, ServingModel
+from models.events.types import Event
+from models.features import FEATURE_NAMES, FEATURE_VERSION, LISTENERS, feature_vector
+from models.features.summary import NEVER
+from models.labels import LabelDefinition, Snapshot
+from models.records import Example, ModelRef, Score
+from models.settings import ScoreSettings, Settings
+from models.state import CustomerState, decode_state, encode_state, peek_due
+
+_TIMER_S = 3600.0
+_BINS = 1000
+Outcome = str
+APPLIED, REPLAYED, DUPLICATE = "applied", "replayed", "duplicate"
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """What one flush produced. `states` are (customer id, changelog value)."""
+
+    scores: list[Score]
+    examples: list[Example]
+    states: list[tuple[str, bytes]]
+
+
+class Engine:
+    """See the module's docstring. Not safe for concurrent use."""
+
+    def __init__(self, settings: Settings, model: ServingModel) -> None:
+        self.model = model
+        self.watermark = NEVER
+        self._settings = settings
+        self._score = settings.score
+        self._window = settings.worker.duplicate_window
+        self._label = LabelDefinition(settings.label)
+        self._snapshot_every_s = settings.label.snapshot_every_days * 86_400.0
+        self._customers: dict[str, CustomerState | bytes] = {}
+        self._timers: defaultdict[int, set[str]] = defaultdict(set)
+        self._touched: set[str] = set()
+        self._bins: npt.NDArray[np.int64] = np.zeros(_BINS + 1, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._customers)
+
+    def __contains__(self, customer_id: str) -> bool:
+        return customer_id in self._customers
+
+    def load(self, customer_id: str, raw: bytes | None) -> None:
+        """Take a changelog record while recovering; None (a tombstone) forgets the customer.
+
+        Raises models.state.StateError for foreign bytes.
+        """
+        if raw is None:
+            self._customers.pop(customer_id, None)
+            return
+        peek_due(raw)
+        self._customers[customer_id] = raw
+
+    def loaded(self) -> None:
+        """Plan timers and score ranks from what `load` took. Call once after recovery."""
+        for customer_id, held in self._customers.items():
+            if isinstance(held, bytes):
+                due_at, probability = peek_due(held)
+                self._plan(customer_id, due_at)
+                self._rank(math.nan, probability)
+
+    def customer(self, customer_id: str) -> CustomerState | None:
+        """The state of one customer, decoded if it was not yet; None if unknown."""
+        held = self._customers.get(customer_id)
+        if isinstance(held, bytes):
+            held = self._customers[customer_id] = decode_state(held)
+        return held
+
+    def customers(self) -> Iterable[CustomerState]:
+        """All states, decoded."""
+        for customer_id in list(self._customers):
+            state = self.customer(customer_id)
+            if state is not None:
+                yield state
+
+    def apply(self, event: Event, source: str, offset: int) -> Outcome:
+        """Fold one event into its customer. `source` is `topic/partition`, where it was first read from."""
+        state = self.customer(event.customer_id)
+        if state is None:
+            state = self._customers[event.customer_id] = CustomerState(event.customer_id)
+        if offset <= state.offsets.get(source, -1):
+            return REPLAYED
+        state.offsets[source] = offset
+        self._touched.add(event.customer_id)
+        if event.message_id is not None and state.is_duplicate(event.message_id, self._window):
+            return DUPLICATE
+        for group in LISTENERS.get(event.effect, ()):
+            group.observe(state.summary(group.name), event)
+        self._label.observe(state.label, state.pending, event)
+        self.watermark = max(self.watermark, event.time)
+        return APPLIED
+
+    def touch_all(self) -> None:
+        """Score every customer at the next flush, for example after a new model."""
+        self._touched.update(self._customers)
+
+    def flush(self, now: float, wall: float) -> Flush:
+        """Settle, score and emit as of `now` for all touched and due customers."""
+        changed = self._touched
+        self._touched = set()
+        states = [state for key in sorted(changed | self._due(now)) if (state := self.customer(key)) is not None]
+        examples = [example for state in states for example in self._settle(state, now, changed)]
+        eligible = [state for state in states if self._label.eligible(state.label, now)]
+        scores = self._score_all(eligible, now, wall, changed)
+        cohort = {state.customer_id for state in eligible}
+        for state in states:
+            if state.customer_id not in cohort:
+                scores += self._leave(state, now, wall, changed)
+        for state in states:
+            self._plan(state.customer_id, state.due_at)
+        return Flush(scores, examples, [(s.customer_id, encode_state(s)) for s in states if s.customer_id in changed])
+
+    # -- settling ------------------------------------------------------------------------------------
+
+    def _settle(self, state: CustomerState, now: float, changed: set[str]) -> list[Example]:
+        known = [(snapshot, truth) for snapshot in state.pending if (truth := self._label.truth(snapshot, now)) is not None]
+        if not known:
+            return []
+        settled = {id(snapshot) for snapshot, _ in known}
+        state.pending = [snapshot for snapshot in state.pending if id(snapshot) not in settled]
+        changed.add(state.customer_id)
+        return [self._example(state.customer_id, snapshot, truth, now) for snapshot, truth in known]
+
+    def _example(self, customer_id: str, snapshot: Snapshot, truth: int, now: float) -> Example:
+        row = np.frombuffer(snapshot.vector, dtype="<f4")
+        return Example(
+            example_id=f"{customer_id}@{snapshot.as_of:.3f}",
+            customer_id=customer_id,
+            as_of=snapshot.as_of,
+            matured_at=now,
+            horizon_days=self._label.settings.horizon_days,
+            label=truth,
+            probability=snapshot.probability,
+            rule_probability=snapshot.rule_probability,
+            prior_probability=snapshot.prior_probability,
+            model=ModelRef(snapshot.model_name, snapshot.model_version),
+            feature_version=snapshot.feature_version,
+            features=tuple(readable(row).tolist()),
+        )
+
+    # -- scoring -------------------------------------------------------------------------------------
+
+    def _score_all(self, states: list[CustomerState], now: float, wall: float, changed: set[str]) -> list[Score]:
+        if not states:
+            return []
+        for state in states:
+            for summary in state.summaries.values():
+                summary.prune(now)
+        exact = np.array([feature_vector(state.summaries, now) for state in states], dtype=np.float64)
+        rows = served(exact)
+        scored = self.model.score(rows)
+        stamp = self._stamp(now, wall)
+        scores = []
+        for i, state in enumerate(states):
+            probability = float(scored.probability[i])
+            self._remember(state, rows[i], scored, i, now, changed)
+            state.due_at = min(now + self._score.rescore_every_s, self._label.due_at(state.pending))
+            if self._worth_telling(state, probability, now):
+                changed.add(state.customer_id)
+                scores.append(self._emit(state, probability, now, stamp, rows[i], self.model.source))
+        return scores
+
+    def _remember(
+        self, state: CustomerState, row: npt.NDArray[np.float32], scored: Scored, i: int, now: float, changed: set[str]
+    ) -> None:
+        if now - state.snapshot_at < self._snapshot_every_s or len(state.pending) >= self._label.settings.max_pending:
+            return
+        state.snapshot_at = now
+        changed.add(state.customer_id)
+        state.pending.append(
+            Snapshot(
+                now, float(scored.probability[i]), float(scored.rule[i]), float(scored.prior[i]),
+                self.model.source, self.model.version, FEATURE_VERSION, row.tobytes(),
+            )
+        )  # fmt: skip
+
+    def _worth_telling(self, state: CustomerState, probability: float, now: float) -> bool:
+        last = state.last
+        return (
+            last.revision == 0
+            or band_of(probability, self._score) != last.band
+            or abs(probability - last.probability) >= self._score.min_change
+            or now - last.emitted_at >= self._score.refresh_every_s
+        )
+
+    def _emit(
+        self, state: CustomerState, probability: float, now: float,
+        stamp: tuple[str, str, str], row: npt.NDArray[np.float32], source: str,
+    ) -> Score:  # fmt: skip
+        last = state.last
+        self._rank(last.probability, probability)
+        last.probability, last.band = probability, band_of(probability, self._score)
+        last.revision, last.emitted_at, last.model = last.revision + 1, now, source
+        return self._record(state, stamp, row, eligible=True)
+
+    def _leave(self, state: CustomerState, now: float, wall: float, changed: set[str]) -> list[Score]:
+        """Tell once that a customer is out of the cohort: has left, or was silent for too long."""
+        state.due_at = self._label.due_at(state.pending)
+        last = state.last
+        if last.band == "left" or not self._label.known(state.label) or last.revision == 0:
+            return []
+        self._rank(last.probability, math.nan)
+        last.probability, last.band = math.nan, "left"
+        last.revision, last.emitted_at = last.revision + 1, now
+        changed.add(state.customer_id)
+        row = served(np.array([feature_vector(state.summaries, now)], dtype=np.float64))[0]
+        return [self._record(state, self._stamp(now, wall), row, eligible=False)]
+
+    def _record(
+        self, state: CustomerState, stamp: tuple[str, str, str], row: npt.NDArray[np.float32], *, eligible: bool
+    ) -> Score:
+        last, (as_of, watermark, scored_at) = state.last, stamp
+        probability = last.probability if eligible else 1.0
+        return Score(
+            score_id=score_id(state.customer_id, last.revision, as_of, self.model.version),
+            customer_id=state.customer_id,
+            probability=probability,
+            band=last.band,
+            likelihood_to_churn=eligible and probability >= self._score.likely_from,
+            eligible=eligible,
+            percentile=self._percentile(probability),
+            horizon_days=self._label.settings.horizon_days,
+            label_kind=self._label.settings.kind,
+            reasons=self.model.reasons(row, self._score.top_reasons) if eligible else (),
+            model=ModelRef(self.model.source, self.model.version),
+            feature_version=FEATURE_VERSION,
+            source_offsets=dict(state.offsets),
+            as_of=as_of,
+            event_watermark=watermark,
+            scored_at=scored_at,
+            revision=last.revision,
+            features=dict(zip(FEATURE_NAMES, readable(row).tolist(), strict=True)),
+        )
+
+    def _stamp(self, now: float, wall: float) -> tuple[str, str, str]:
+        return iso(now), iso(self.watermark if self.watermark > NEVER else now), iso(wall)
+
+    # -- ranks and timers ----------------------------------------------------------------------------
+
+    def _rank(self, old: float, new: float) -> None:
+        if not math.isnan(old):
+            self._bins[int(old * _BINS)] -= 1
+        if not math.isnan(new):
+            self._bins[int(new * _BINS)] += 1
+
+    def _percentile(self, probability: float) -> float:
+        """Share in percent of this partition's scored customers whose probability is not greater."""
+        total = int(self._bins.sum())
+        return round(100.0 * int(self._bins[: int(probability * _BINS) + 1].sum()) / total, 2) if total else 100.0
+
+    def _plan(self, customer_id: str, due_at: float) -> None:
+        if math.isfinite(due_at):
+            self._timers[math.ceil(due_at / _TIMER_S)].add(customer_id)
+
+    def _due(self, now: float) -> set[str]:
+        due: set[str] = set()
+        for bucket in [bucket for bucket in self._timers if bucket * _TIMER_S <= now]:
+            for customer_id in self._timers.pop(bucket):
+                # An event may have moved the date on since this timer was set; it has a later timer then.
+                state = self.customer(customer_id)
+                if state is not None and state.due_at <= now:
+                    due.add(customer_id)
+        return due
+
+
+def served(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The vector as models see and examples keep it: four decimals, single precision."""
+    return np.round(exact, 4).astype(np.float32)
+
+
+def readable(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The same values as short decimals; casting them back to float32 gives `row` exactly."""
+    return np.round(row.astype(np.float64), 4)
+
+
+def band_of(probability: float, settings: ScoreSettings) -> str:
+    """low, medium, high or critical."""
+    if probability >= settings.critical_from:
+        return "critical"
+    if probability >= settings.high_from:
+        return "high"
+    return "medium" if probability >= settings.medium_from else "low"
+
+
+def score_id(customer_id: str, revision: int, as_of: str, model_version: str) -> str:
+    """A stable id: the same score re-made after a crash carries the same one."""
+    parts = f"{customer_id}\n{revision}\n{as_of}\n{model_version}"
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def iso(time: float) -> str:
+    """ISO-8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
