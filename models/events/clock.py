@@ -91,3 +91,8 @@ def earliest_time(text: str) -> float:
         return _parse_text(text, "events.earliest")
     except Refused as refused:
         raise ValueError(refused.detail) from None
+
+
+def to_iso(time_s: float) -> str:
+    """Epoch seconds as ISO-8601 UTC with milliseconds, the form of every time that Ebbtide writes."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -64,7 +64,7 @@ def _order_facts(properties: wire.OrderProperties, value: float) -> Facts:
     return Facts(
         value=value,
         discount=first_number((properties.discount, "properties.discount")),
-        units=sum(_quantity(product) for product in products),
+        units=sum((_quantity(product) for product in products), 0.0),
         products=tuple(product for product in ids if product is not None),
         reference=first_id((properties.order_id, "properties.order_id")),
     )

@@ -70,8 +70,7 @@ def number(value: Number, field: str) -> float | None:
         value = float(text)
     # The comparison is done before the conversion: float() of a huge int raises. NaN fails it too.
     if not 0 <= value <= MAX_NUMBER:
-        shown = "a number" if isinstance(value, int) and not -1e18 < value < 1e18 else f"{value!r}"
-        raise Refused("bad_number", f"{field}: {shown} is out of range (allowed: 0 to {MAX_NUMBER:g})")
+        raise Refused("bad_number", f"{field}: {quoted(str(value), 40)} is out of range (allowed: 0 to {MAX_NUMBER:g})")
     return math.fabs(value)
 
 
