@@ -100,7 +100,7 @@ def environment() -> dict[str, Field]:
 def describe(settings: Settings) -> tuple[Row, ...]:
     """One row per setting, secrets masked."""
     return tuple(
-        Row(name, field.show(_value(settings, name)), field.show(field.default), _variable(name), HELP[name])
+        Row(name, field.show(_value(settings, name)), field.show(field.default), _variable(name), HELP.get(name, ""))
         for name, field in fields().items()
     )
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from app.settings_value import masked_url
 from models.settings import Settings
 
+_ROLES = ("worker", "trainer", "warehouse", "sync")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 
@@ -33,7 +34,7 @@ def _broker(settings: Settings) -> Iterator[str]:
     if not _PREFIX.fullmatch(broker.topic_prefix):
         yield f"broker.topic_prefix = {broker.topic_prefix!r}: allowed: up to 100 letters, digits, '.', '_' and '-'"
     if broker.security_protocol.startswith("SASL") and not (broker.sasl_username and broker.sasl_password):
-        yield f"broker.security_protocol = {broker.security_protocol}: broker.sasl_username and sasl_password are needed"
+        yield f"broker.security_protocol = {broker.security_protocol} needs broker.sasl_username and sasl_password"
 
 
 def _times(settings: Settings) -> Iterator[str]:
@@ -69,22 +70,27 @@ def _labels(settings: Settings) -> Iterator[str]:
 
 def _webhook(settings: Settings) -> Iterator[str]:
     url = settings.sync.webhook_url
-    if not url:
-        return
+    if url and not _is_web_address(url):
+        yield f"sync.webhook_url = {masked_url(url)!r}: allowed: an http:// or https:// address with a host"
+
+
+def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        fits = False
-    if not fits:
-        yield f"sync.webhook_url = {masked_url(url)!r}: allowed: an http:// or https:// address with a host"
+        return False
 
 
 def _ports(settings: Settings) -> Iterator[str]:
     http = settings.http
     seen: dict[int, str] = {}
-    for name in ("console_port", "worker_port", "trainer_port", "warehouse_port", "sync_port"):
+    for name in ("console_port", *(f"{role}_port" for role in _ROLES)):
         port: int = getattr(http, name)
         if port and port in seen:
             yield f"http.{name} = {port} is already http.{seen[port]}; allowed: a port of its own, or 0 for a free one"
         seen.setdefault(port, name)
+    for peer in http.peers:
+        role, _, url = peer.partition("=")
+        if role not in _ROLES or not _is_web_address(url):
+            yield f"http.peers: {peer!r}: allowed: worker, trainer, warehouse or sync, then =http://host:port"

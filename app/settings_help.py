@@ -45,6 +45,7 @@ HELP: dict[str, str] = {
     "score.critical_from": "Probability from which the band is `critical`.",
     "score.likely_from": "Probability from which `likelihood_to_churn` is true.",
     "score.rescore_every_s": "Seconds after which a silent customer is scored again.",
+    "score.refresh_every_s": "Seconds after which an unchanged score is emitted again, so that readers see it is fresh.",
     "score.top_reasons": "Most reasons on a score.",
     "trainer.min_labels": "Examples until the learned model may be served instead of the rule.",
     "trainer.min_positives": "Examples of customers who left until the learned model may be served.",
@@ -70,4 +71,5 @@ HELP: dict[str, str] = {
     "http.trainer_port": "Port of the trainer's metrics and health. 0: a free one.",
     "http.warehouse_port": "Port of the warehouse's metrics and health. 0: a free one.",
     "http.sync_port": "Port of the sync's metrics and health. 0: a free one.",
+    "http.peers": "Where the console finds roles on other machines: role=http://host:port, comma separated.",
 }

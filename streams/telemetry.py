@@ -49,6 +49,14 @@ class Telemetry:
             return False, f"stalled: no progress for {silent_s:.0f} s (allowed: {self._stall_after_s:.0f} s)"
         return True, "busy" if self._busy else "caught up"
 
+    def alive(self) -> tuple[bool, str]:
+        """Whether to let the process live: a restart helps neither a starting role nor a short stall."""
+        silent_s = 0.0 if self._progress is None else self._clock() - self._progress
+        limit_s = 3 * self._stall_after_s
+        if silent_s > limit_s:
+            return False, f"stuck: no progress for {silent_s:.0f} s (allowed: {limit_s:.0f} s)"
+        return True, "alive"
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)

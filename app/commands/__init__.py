@@ -1,0 +1,17 @@
+"""One module per command of `ebbtide`; each offers `COMMANDS`, which the command line reads in this order."""
+
+from __future__ import annotations
+
+from app.commands import customer, demo, replay, role, settings, simulate, topics, up
+from app.commands.base import Command
+
+COMMANDS: tuple[Command, ...] = (
+    *demo.COMMANDS,
+    *up.COMMANDS,
+    *role.COMMANDS,
+    *simulate.COMMANDS,
+    *replay.COMMANDS,
+    *customer.COMMANDS,
+    *topics.COMMANDS,
+    *settings.COMMANDS,
+)
