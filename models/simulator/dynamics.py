@@ -1,0 +1,146 @@
+"""How the hidden state of customers moves from day to day, and how likely each is to cancel.
+
+The same four functions, always in this order, drive both the one world that happens (`world`) and the
+many that might have (`truth`), so the truth is a property of the very process that made the events:
+
+1. `bill`: monthly renewals, some of which fail;
+2. `contact`: conversations - complaints that get resolved or not, wishes to cancel, questions, praise;
+3. `hazard`: the probability of cancelling at the end of this day;
+4. `settle`: what happened fades, satisfaction and visits drift to the next day.
+
+A state is a float array of shape (`DRIVERS`, customers). Everything is vectorised over customers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.simulator.luck import Floats, Ints, Luck
+from models.simulator.settings import Causes
+
+Bools = npt.NDArray[np.bool_]
+
+#: Rows of a state. VISITS is the log of the present visit rate over the customer's usual one; SLIDE pulls it down.
+VISITS, SLIDE, MOOD, FAILED, UNRESOLVED, TONE, REFUNDED, WANTS_OUT = range(8)
+DRIVERS = 8
+
+_HALF_LIFE_DAYS = {SLIDE: 16, FAILED: 18, UNRESOLVED: 25, TONE: 35, REFUNDED: 25, WANTS_OUT: 10}
+_KEPT = np.ones((DRIVERS, 1), np.float32)
+for _driver, _days in _HALF_LIFE_DAYS.items():
+    _KEPT[_driver] = 0.5 ** (1.0 / _days)
+
+BILLING_DAYS = 30
+NEWCOMER_DAYS = 40.0
+
+#: Daily probabilities. A complaint that is not voiced only spoils the mood.
+COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.006, 0.001, 0.006, 0.004
+RESOLVED_SHARE = 0.6
+REFUND_SHARE = 0.4
+WISH_PER_HAZARD = 2.5
+SLIDE_START = 0.0035
+
+COMPLAINED, ASKED_TO_LEAVE, ASKED, PRAISED = range(4)
+
+#: One uniform draw decides what a customer contacts the shop about: the upper edges of the shares, then the topics.
+_EDGES = np.cumsum([UNVOICED, COMPLAINT, QUESTION, PRAISE]).astype(np.float32)
+UNRESOLVED_SHARE = (UNVOICED + COMPLAINT * RESOLVED_SHARE, UNVOICED + COMPLAINT)
+_TOPICS = np.array([COMPLAINED, ASKED, PRAISED, ASKED_TO_LEAVE])
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What does not change while a customer stays: the hazard's personal part and the risk of a failed payment."""
+
+    constant: Floats
+    payment_risk: Floats
+
+    def take(self, index: Ints) -> People:
+        return People(self.constant[index], self.payment_risk[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """The conversations of one day: who (positions in the state), what about, how it went."""
+
+    who: Ints
+    topic: Ints
+    tone: Floats
+    resolved: Bools
+    refunded: Bools
+
+
+def bill(state: Floats, people: People, tenure: Ints, luck: Luck) -> tuple[Ints, Ints]:
+    """Charge the customers whose month is over; return who paid and whose payment failed."""
+    due = np.flatnonzero((tenure > 0) & (tenure % BILLING_DAYS == 0))
+    refused = luck.billing(due) < people.payment_risk[due]
+    failed = due[refused]
+    state[FAILED, failed] += 1.0
+    state[MOOD, failed] -= 0.2
+    return due[~refused], failed
+
+
+def contact(state: Floats, today: Floats, luck: Luck) -> Contacts:
+    """Let the day's troubles, wishes, questions and praise happen. `today` is the hazard as it stands."""
+    draw = luck.contacts(state.shape[1])
+    state[MOOD, np.flatnonzero(draw < UNVOICED)] -= 0.5
+    wish = _EDGES[-1] + np.minimum(WISH_PER_HAZARD * today, 0.3)
+    who = np.flatnonzero((draw >= UNVOICED) & (draw < wish))
+    within = draw[who]
+    topic = _TOPICS[np.searchsorted(_EDGES[1:], within, side="right")]
+    # The place of the draw within its own share decides the outcome, so that even draws give even outcomes.
+    complaint, asked = topic == COMPLAINED, topic == ASKED_TO_LEAVE
+    settled = (within - UNVOICED) < COMPLAINT * RESOLVED_SHARE
+    kept = (within - _EDGES[-1]) < (wish[who] - _EDGES[-1]) * RESOLVED_SHARE
+    return _converse(state, who, topic, np.select([complaint, asked], [settled, kept], default=True), luck.rng)
+
+
+def _converse(state: Floats, who: Ints, topic: Ints, resolved: Bools, rng: np.random.Generator) -> Contacts:
+    complaint, wish = topic == COMPLAINED, topic == ASKED_TO_LEAVE
+    refunded = complaint & resolved & (rng.random(who.size, dtype=np.float32) < REFUND_SHARE)
+    lean = np.select([complaint & ~resolved, complaint | wish, topic == PRAISED], [-0.7, -0.3, 0.6], 0.1)
+    noise = 0.2 * rng.standard_normal(who.size, dtype=np.float32)
+    tone = np.clip(lean + 0.4 * state[MOOD, who] + noise, -1.0, 1.0).astype(np.float32)
+    state[TONE, who] = tone
+    state[MOOD, who] += np.select([complaint & ~resolved, complaint, topic == PRAISED], [-0.9, -0.2, 0.3], 0.0)
+    state[UNRESOLVED, who] += complaint & ~resolved
+    state[REFUNDED, who] += refunded
+    state[WANTS_OUT, who] += np.where(wish, np.where(resolved, 0.3, 1.0), 0.0)
+    return Contacts(who, topic, tone, resolved, refunded)
+
+
+def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Floats:
+    """The probability that each customer cancels today, given today's state."""
+    z = people.constant + np.float32(causes.newcomer) * np.exp(tenure * np.float32(-1.0 / NEWCOMER_DAYS))
+    z -= np.float32(causes.disengaged) * np.clip(state[VISITS], -3.0, 1.0)
+    z += np.float32(causes.payment_failed) * np.minimum(state[FAILED], 1.5)
+    z += np.float32(causes.unresolved) * np.minimum(state[UNRESOLVED], 1.5)
+    z += np.float32(causes.refunded) * state[REFUNDED]
+    z += np.float32(causes.wants_out) * np.minimum(state[WANTS_OUT], 1.0)
+    z -= np.float32(causes.displeased) * state[TONE]
+    z -= np.float32(causes.mood) * state[MOOD]
+    result: Floats = (1.0 / (1.0 + np.exp(-z))).astype(np.float32)
+    return result
+
+
+def settle(state: Floats, luck: Luck) -> None:
+    """Move the state to the next day, in place."""
+    count = state.shape[1]
+    state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.13) * state[SLIDE]
+    state[VISITS] += np.float32(0.09) * luck.normal(count)
+    state[VISITS] *= np.float32(0.97)
+    state[MOOD] *= np.float32(0.96)
+    state[MOOD] += np.float32(0.08) * luck.normal(count)
+    state *= _KEPT
+    sliding = np.flatnonzero(luck.slides(count) < SLIDE_START)
+    state[SLIDE, sliding] += 1.0
+
+
+def fresh(count: int, rng: np.random.Generator) -> Floats:
+    """States of customers who just joined."""
+    state = np.zeros((DRIVERS, count), np.float32)
+    state[VISITS] = 0.2 + 0.15 * rng.standard_normal(count, dtype=np.float32)
+    state[MOOD] = 0.2 * rng.standard_normal(count, dtype=np.float32)
+    return state
