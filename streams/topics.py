@@ -35,10 +35,13 @@ DEAD_LETTERS = "dead_letters"
 #: Topics that producers outside write to.
 SOURCES = (CLICKSTREAM, PURCHASES, CONTACT_CENTER)
 
-#: Largest record batch in bytes. Sources carry transcripts and quarantine whatever came in; the rest are our own records.
+#: Largest record batch in bytes. Sources carry transcripts, quarantine whatever came in; the rest are our own records.
 _LARGE_BYTES = 8 * 1024 * 1024
 _USUAL_BYTES = 2 * 1024 * 1024
 
+#: Retention counts from arrival. By the producer's time a replayed year would be deleted at once, and an event
+#: stamped more than an hour ahead would be refused to its producer instead of being judged by our decoder.
+_RETENTION = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
 
 #: Compaction of a topic that holds the newest record per key. The segment is closed hourly or at 64 MiB, since
 #: only closed segments are compacted; a delete marker stays readable for a day, longer than any reader is away.
@@ -65,7 +68,7 @@ class TopicSpec(msgspec.Struct, frozen=True):
 
     def configs(self) -> dict[str, str]:
         """The topic's settings as Kafka names them."""
-        cleanup = _COMPACTION if self.compacted else {"cleanup.policy": "delete"}
+        cleanup = _COMPACTION if self.compacted else _RETENTION
         return cleanup | {"max.message.bytes": str(self.max_message_bytes)}
 
 
@@ -77,7 +80,7 @@ def topic_name(broker: BrokerSettings, logical: str) -> str:
 def topic_specs(broker: BrokerSettings) -> tuple[TopicSpec, ...]:
     """Every topic of this deployment, sources first."""
     many = broker.partitions
-    layout = (
+    layout: tuple[tuple[str, int, bool, int], ...] = (
         (CLICKSTREAM, many, False, _LARGE_BYTES),
         (PURCHASES, many, False, _LARGE_BYTES),
         (CONTACT_CENTER, many, False, _LARGE_BYTES),
@@ -89,7 +92,10 @@ def topic_specs(broker: BrokerSettings) -> tuple[TopicSpec, ...]:
         (MODEL, 1, True, _USUAL_BYTES),
         (DEAD_LETTERS, 1, False, _USUAL_BYTES),
     )
-    return tuple(TopicSpec(topic_name(broker, logical), *rest) for logical, *rest in layout)
+    return tuple(
+        TopicSpec(topic_name(broker, logical), partitions, compacted, largest)
+        for logical, partitions, compacted, largest in layout
+    )
 
 
 async def create_topics(broker: BrokerSettings) -> list[str]:
@@ -183,8 +189,9 @@ async def _wait_until_served(admin: Any, specs: Iterable[TopicSpec], broker: Bro
         if not waiting:
             return
         if asyncio.get_running_loop().time() > deadline:
+            late = ", ".join(waiting)
             raise TopicsUnavailable(
-                f"topics {', '.join(waiting)} have no leader on {broker.bootstrap!r} after {broker.request_timeout_s:g} s"
+                f"topics without a leader on {broker.bootstrap!r} after {broker.request_timeout_s:g} s: {late}"
             )
         await asyncio.sleep(0.05)
 
@@ -207,7 +214,7 @@ async def _configs(admin: Any, specs: list[TopicSpec]) -> dict[str, dict[str, st
 
 def _missing(spec: TopicSpec) -> str:
     return (
-        f"topic {spec.name!r} is missing: create it with {spec.partitions} partition(s), or run `ebbtide topics create`"
+        f"topic {spec.name!r} is missing: create it with {spec.partitions} partition(s), or let `ebbtide topics` do it"
     )
 
 
