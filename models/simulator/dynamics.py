@@ -1,11 +1,11 @@
 """How the hidden state of customers moves from day to day, and how likely each is to cancel.
 
-The same four functions, always in this order, drive both the one world that happens (`world`) and the
+The same functions, always in this order, drive both the one world that happens (`world`) and the
 many that might have (`truth`), so the truth is a property of the very process that made the events:
 
 1. `bill`: monthly renewals, some of which fail;
 2. `contact`: conversations - complaints that get resolved or not, wishes to cancel, questions, praise;
-3. `hazard`: the probability of cancelling at the end of this day;
+3. `hazard`, again after the conversations by `reconsider`: the probability of cancelling at the end of this day;
 4. `settle`: what happened fades, satisfaction and visits drift to the next day.
 
 A state is a float array of shape (`DRIVERS`, customers). Everything is vectorised over customers.
@@ -27,20 +27,20 @@ Bools = npt.NDArray[np.bool_]
 VISITS, SLIDE, MOOD, FAILED, UNRESOLVED, TONE, REFUNDED, WANTS_OUT = range(8)
 DRIVERS = 8
 
-_HALF_LIFE_DAYS = {SLIDE: 16, FAILED: 18, UNRESOLVED: 25, TONE: 35, REFUNDED: 25, WANTS_OUT: 10}
+_HALF_LIFE_DAYS = {SLIDE: 25, FAILED: 20, UNRESOLVED: 30, TONE: 35, REFUNDED: 25, WANTS_OUT: 10}
 _KEPT = np.ones((DRIVERS, 1), np.float32)
 for _driver, _days in _HALF_LIFE_DAYS.items():
     _KEPT[_driver] = 0.5 ** (1.0 / _days)
 
 BILLING_DAYS = 30
-NEWCOMER_DAYS = 40.0
+NEWCOMER_DAYS = np.float32(40.0)
 
 #: Daily probabilities. A complaint that is not voiced only spoils the mood.
-COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.006, 0.001, 0.006, 0.004
+COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.0045, 0.001, 0.006, 0.004
 RESOLVED_SHARE = 0.6
 REFUND_SHARE = 0.4
 WISH_PER_HAZARD = 2.5
-SLIDE_START = 0.0035
+SLIDE_START = 0.0045
 
 COMPLAINED, ASKED_TO_LEAVE, ASKED, PRAISED = range(4)
 
@@ -113,7 +113,7 @@ def _converse(state: Floats, who: Ints, topic: Ints, resolved: Bools, rng: np.ra
 
 def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Floats:
     """The probability that each customer cancels today, given today's state."""
-    z = people.constant + np.float32(causes.newcomer) * np.exp(tenure * np.float32(-1.0 / NEWCOMER_DAYS))
+    z = people.constant + np.float32(causes.newcomer) * np.exp(tenure.astype(np.float32) / -NEWCOMER_DAYS)
     z -= np.float32(causes.disengaged) * np.clip(state[VISITS], -3.0, 1.0)
     z += np.float32(causes.payment_failed) * np.minimum(state[FAILED], 1.5)
     z += np.float32(causes.unresolved) * np.minimum(state[UNRESOLVED], 1.5)
@@ -121,15 +121,25 @@ def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Float
     z += np.float32(causes.wants_out) * np.minimum(state[WANTS_OUT], 1.0)
     z -= np.float32(causes.displeased) * state[TONE]
     z -= np.float32(causes.mood) * state[MOOD]
-    result: Floats = (1.0 / (1.0 + np.exp(-z))).astype(np.float32)
+    result: Floats = np.float32(1.0) / (np.float32(1.0) + np.exp(-z))
+    return result
+
+
+def reconsider(
+    today: Floats, contacts: Contacts, state: Floats, people: People, tenure: Ints, causes: Causes
+) -> Floats:
+    """The hazard once the conversations of the day are over."""
+    who = contacts.who
+    result = today.copy()
+    result[who] = hazard(state[:, who], people.take(who), tenure[who], causes)
     return result
 
 
 def settle(state: Floats, luck: Luck) -> None:
     """Move the state to the next day, in place."""
     count = state.shape[1]
-    state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.13) * state[SLIDE]
-    state[VISITS] += np.float32(0.09) * luck.normal(count)
+    state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.08) * state[SLIDE]
+    state[VISITS] += np.float32(0.08) * luck.normal(count)
     state[VISITS] *= np.float32(0.97)
     state[MOOD] *= np.float32(0.96)
     state[MOOD] += np.float32(0.08) * luck.normal(count)

@@ -66,16 +66,20 @@ class Boost:
 
     def __init__(self, low: float, high: float, factor: float) -> None:
         share = high - low
-        begin = low * (1.0 - share * factor) / (1.0 - share)
-        self._from = np.array([0.0, begin, begin + share * factor, 1.0])
-        self._to = np.array([0.0, low, high, 1.0])
-        self._log_rare = np.float32(-np.log(factor))
-        self._log_usual = np.float32(np.log((1.0 - share) / (1.0 - share * factor)))
+        self._stretch = np.float32((1.0 - share) / (1.0 - share * factor))
+        self._factor = np.float32(factor)
+        self._low, self._begin = np.float32(low), np.float32(low / float(self._stretch))
+        self._end = self._begin + np.float32(share * factor)
 
     def apply(self, draw: Floats, log_weight: Floats) -> Floats:
         """Turn plain uniforms into boosted ones, adding to the weight of each."""
-        log_weight += np.where((draw >= self._from[1]) & (draw < self._from[2]), self._log_rare, self._log_usual)
-        return np.interp(draw, self._from, self._to).astype(np.float32)
+        boosted = draw * self._stretch + (1 - self._stretch)
+        log_weight += np.log(self._stretch)
+        early = np.flatnonzero(draw < self._end)
+        rare, position = draw[early] >= self._begin, draw[early]
+        boosted[early] = np.where(rare, self._low + (position - self._begin) / self._factor, position * self._stretch)
+        log_weight[early[rare]] -= np.log(self._stretch * self._factor)
+        return boosted
 
 
 class EvenLuck:

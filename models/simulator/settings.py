@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -25,14 +25,14 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
       These two are the part that nobody can learn exactly.
     """
 
-    intercept: float = -8.0
-    disengaged: float = 1.8
-    payment_failed: float = 2.2
-    unresolved: float = 2.4
+    intercept: float = -8.4
+    disengaged: float = 2.4
+    payment_failed: float = 2.4
+    unresolved: float = 2.6
     displeased: float = 1.0
     refunded: float = 0.5
     wants_out: float = 2.8
-    price: float = 0.5
+    price: float = 0.8
     newcomer: float = 1.0
     mood: float = 0.3
     unseen: float = 0.2
@@ -62,7 +62,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def start_time(self) -> int:
         """Midnight UTC of the first day, in epoch seconds."""
-        return int(datetime.fromisoformat(self.start).replace(tzinfo=timezone.utc).timestamp())
+        return int(datetime.fromisoformat(self.start).replace(tzinfo=UTC).timestamp())
 
     def check(self) -> None:
         """Raise `InvalidSimulatorSettings` naming every setting outside its limits."""
@@ -72,7 +72,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
             if not low <= getattr(self, name) <= high
         ]
         try:
-            datetime.strptime(self.start, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+            datetime.strptime(self.start, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             faults.append(f"start is {self.start!r}, allowed: a date like '2025-01-01'")
         if faults:

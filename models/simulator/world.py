@@ -21,6 +21,7 @@ LEAVING = (18 * 3600, 86_000)
 PRICES = (9.99, 14.99, 24.99)
 _RETURN_PER_DAY = 0.003
 _MAX_TENURE_AT_START = 360
+_PAST_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,9 @@ class World:
         width = max(5, len(str(count)))
         self.customer_ids = [f"customer-{number:0{width}d}" for number in range(1, count + 1)]
         self.plan = rng.choice(3, size=count, p=(0.4, 0.4, 0.2))
-        price = np.array(PRICES)[self.plan]
-        constant = causes.intercept + causes.price * (price - PRICES[1]) / 10 + causes.unseen * rng.standard_normal(count)
-        risk = np.clip(rng.gamma(0.8, 0.1, size=count), 0.01, 0.6)
+        above = (np.array(PRICES)[self.plan] - PRICES[1]) / 10.0
+        constant = causes.intercept + causes.price * above + causes.unseen * rng.standard_normal(count)
+        risk = np.clip(rng.gamma(0.6, 0.14, size=count), 0.01, 0.6)
         self.people = People(constant.astype(np.float32), risk.astype(np.float32))
         self.visit_rate = (np.log(0.5) + 0.55 * rng.standard_normal(count)).astype(np.float32)
         self.started = self._starts(rng)
@@ -93,7 +94,7 @@ class World:
         subscribed = self.started < 0
         gone = np.zeros(count, bool)
         state = np.zeros((dynamics.DRIVERS, count), np.float32)
-        self._enter(state, np.flatnonzero(subscribed))
+        self._settle_in(state, np.flatnonzero(subscribed))
         for number in range(self.settings.days):
             joined = np.flatnonzero(self.started == number)
             back = np.flatnonzero(gone & (rng.random(count, dtype=np.float32) < _RETURN_PER_DAY))
@@ -109,6 +110,20 @@ class World:
     def _enter(self, state: Floats, who: Ints) -> None:
         state[:, who] = dynamics.fresh(who.size, self._rng)
 
+    def _settle_in(self, state: Floats, who: Ints) -> None:
+        """Give those who are there at the start a past, so that the first month is like any other."""
+        here, people, luck = dynamics.fresh(who.size, self._rng), self.people.take(who), PlainLuck(self._rng)
+        for number in range(-_PAST_DAYS, 0):
+            tenure = np.maximum(number - self.started[who], 0)
+            dynamics.bill(here, people, tenure, luck)
+            before = dynamics.hazard(here, people, tenure, self.settings.causes)
+            contacts = dynamics.contact(here, before, luck)
+            today = dynamics.reconsider(before, contacts, here, people, tenure, self.settings.causes)
+            replaced = np.flatnonzero(self._rng.random(who.size, dtype=np.float32) < today)
+            here[:, replaced] = dynamics.fresh(replaced.size, self._rng)
+            dynamics.settle(here, luck)
+        state[:, who] = here
+
     def _live(self, number: int, state: Floats, subscribed: Bools, joined: Ints, back: Ints) -> Day:
         rng, luck, causes = self._rng, PlainLuck(self._rng), self.settings.causes
         morning, who = state.copy(), np.flatnonzero(subscribed)
@@ -118,11 +133,12 @@ class World:
         billed, billed_at = np.concatenate([paid, failed]), _within(BILLING, paid.size + failed.size, rng)
         after_bill = Snapshot(who[billed], billed_at, here[:, billed])
 
-        contacts = dynamics.contact(here, dynamics.hazard(here, people, tenure, causes), luck)
+        before = dynamics.hazard(here, people, tenure, causes)
+        contacts = dynamics.contact(here, before, luck)
         contacted_at = _within(CONTACTING, contacts.who.size, rng)
         after_contact = Snapshot(who[contacts.who], contacted_at, here[:, contacts.who])
 
-        today = dynamics.hazard(here, people, tenure, causes)
+        today = dynamics.reconsider(before, contacts, here, people, tenure, causes)
         left = np.flatnonzero(rng.random(who.size, dtype=np.float32) < today)
         dynamics.settle(here, luck)
         state[:, who] = here
