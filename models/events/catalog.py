@@ -39,6 +39,8 @@ SUB_RENEW: Final = "sub_renew"
 SUB_CANCEL: Final = "sub_cancel"
 PAYMENT_FAILED: Final = "payment_failed"
 PAYMENT_OK: Final = "payment_ok"
+UPDATE: Final = "update"
+"""Something known changed (an order, a plan, a card). It counts for no feature, but a label may name it."""
 CONVERSATION: Final = "conversation"
 
 
@@ -107,20 +109,20 @@ _ACCOUNT: Final[dict[str, EventSpec]] = {
 
 _MONEY: Final[dict[str, EventSpec]] = {
     "Order Completed": EventSpec(PURCHASES, ORDER, "order"),
-    "Order Updated": EventSpec(PURCHASES, OTHER, "order"),
+    "Order Updated": EventSpec(PURCHASES, UPDATE, "order"),
     "Order Refunded": EventSpec(PURCHASES, REFUND, "refund"),
     "Order Cancelled": EventSpec(PURCHASES, ORDER_CANCEL, "order"),
     "Subscription Started": EventSpec(PURCHASES, SUB_START, "subscription"),
     "Subscription Created": EventSpec(PURCHASES, SUB_START, "subscription"),
     "Subscription Renewed": EventSpec(PURCHASES, SUB_RENEW, "subscription"),
-    "Subscription Updated": EventSpec(PURCHASES, OTHER, "subscription"),
-    "Subscription Paused": EventSpec(PURCHASES, OTHER, "subscription"),
-    "Subscription Resumed": EventSpec(PURCHASES, OTHER, "subscription"),
+    "Subscription Updated": EventSpec(PURCHASES, UPDATE, "subscription"),
+    "Subscription Paused": EventSpec(PURCHASES, UPDATE, "subscription"),
+    "Subscription Resumed": EventSpec(PURCHASES, UPDATE, "subscription"),
     "Subscription Cancelled": EventSpec(PURCHASES, SUB_CANCEL, "subscription"),
     "Subscription Expired": EventSpec(PURCHASES, SUB_CANCEL, "subscription"),
     "Payment Succeeded": EventSpec(PURCHASES, PAYMENT_OK, "payment"),
     "Payment Failed": EventSpec(PURCHASES, PAYMENT_FAILED, "payment"),
-    "Payment Method Updated": EventSpec(PURCHASES, OTHER, "payment"),
+    "Payment Method Updated": EventSpec(PURCHASES, UPDATE, "payment"),
     "Charge Failed": EventSpec(PURCHASES, PAYMENT_FAILED, "payment"),
     "Charge Max Tries Reached": EventSpec(PURCHASES, PAYMENT_FAILED, "payment"),
 }

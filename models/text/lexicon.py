@@ -128,7 +128,7 @@ def _windows(text: str) -> list[str]:
 def _towards_the_end(scores: list[float]) -> float:
     if not scores:
         return _NAN
-    weights = [0.5 ** ((len(scores) - 1 - i) / HALF_LIFE_TURNS) for i in range(len(scores))]
+    weights = [math.exp2((i - len(scores) + 1) / HALF_LIFE_TURNS) for i in range(len(scores))]
     return sum(weight * score for weight, score in zip(weights, scores, strict=True)) / sum(weights)
 
 
