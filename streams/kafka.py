@@ -34,3 +34,20 @@ def producer_options(broker: BrokerSettings) -> dict[str, Any]:
         "max_request_size": 8 * 1024 * 1024,
         "compression_type": None if broker.compression == "none" else broker.compression,
     }
+
+
+def heartbeat_s(broker: BrokerSettings) -> float:
+    """Seconds between a group member's heartbeats: ten fit into the session timeout, so two lost ones do no harm."""
+    return min(3.0, broker.session_timeout_s / 10)
+
+
+def group_options(broker: BrokerSettings) -> dict[str, Any]:
+    """Options of a consumer in a group that commits by itself and reads a topic from its beginning."""
+    return security_options(broker) | {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": int(broker.session_timeout_s * 1000),
+        "heartbeat_interval_ms": int(heartbeat_s(broker) * 1000),
+        "rebalance_timeout_ms": int(broker.rebalance_timeout_s * 1000),
+        "max_partition_fetch_bytes": 8 * 1024 * 1024,
+    }
