@@ -34,15 +34,15 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The recency rule: for the first known one of `features`, the rate of the bin its value lies in.
+    """The recency rule: the rate of the bin in which the largest known value of `columns` lies, in days.
 
-    `edges[i]` are the inner bin edges of `features[i]` (a value equal to an edge lies right of it) and `rates[i]`
-    the probability per bin, one more than edges, never falling with silence.
+    `edges` are the inner bin edges (a value equal to an edge lies right of it), `rates` the probability per bin,
+    one more than edges, never falling.
     """
 
-    features: tuple[str, ...]
-    edges: tuple[tuple[float, ...], ...]
-    rates: tuple[tuple[float, ...], ...]
+    columns: tuple[str, ...]
+    edges: tuple[float, ...]
+    rates: tuple[float, ...]
 
 
 class LinearForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,15 +194,12 @@ def _linear_faults(form: LinearForm, columns: int) -> Iterator[str]:
 
 
 def _rule_faults(rule: RuleForm, names: set[str]) -> Iterator[str]:
-    if not len(rule.features) == len(rule.edges) == len(rule.rates):
-        yield f"rule has {len(rule.features)} features, {len(rule.edges)} edge rows, {len(rule.rates)} rate rows"
-        return
-    for feature, edges, rates in zip(rule.features, rule.edges, rule.rates, strict=True):
-        if feature not in names:
-            yield f"rule feature '{feature[:80]}' is not a column"
-        if len(rates) != len(edges) + 1 or len(rates) > MAX_BINS:
-            yield f"rule has {len(rates)} rates for {len(edges)} edges (allowed: one more than edges, up to {MAX_BINS})"
-        if not all(map(math.isfinite, edges)) or list(edges) != sorted(set(edges)):
-            yield f"rule edges of '{feature[:80]}' are not finite and rising"
-        if not all(0.0 < rate < 1.0 for rate in rates) or list(rates) != sorted(rates):
-            yield f"rule rates of '{feature[:80]}' are not probabilities that never fall"
+    for name in rule.columns:
+        if name not in names:
+            yield f"rule column '{name[:80]}' is not a column of the model"
+    if len(rule.rates) != len(rule.edges) + 1 or len(rule.rates) > MAX_BINS:
+        yield f"rule has {len(rule.rates)} rates for {len(rule.edges)} edges (allowed: one more, up to {MAX_BINS})"
+    if not all(map(math.isfinite, rule.edges)) or list(rule.edges) != sorted(set(rule.edges)):
+        yield "rule edges are not finite and rising"
+    if not all(0.0 < rate < 1.0 for rate in rule.rates) or list(rule.rates) != sorted(rule.rates):
+        yield "rule rates are not probabilities that never fall"

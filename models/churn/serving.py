@@ -11,14 +11,12 @@ import numpy.typing as npt
 from models.churn import record as records
 from models.churn.calibration import calibrate, logit, sigmoid
 from models.churn.logistic import LinearScorer, Transforms, initial_logistic
+from models.churn.prior import INITIAL_PRIOR
 from models.churn.record import Column, InvalidModel, ModelRecord
 from models.churn.rule import initial_rule, rule_probability
 from models.features.base import Feature
 from models.records import ModelRef, Reason
 from models.settings import LabelSettings
-
-#: Share of leavers that is assumed before any label is known.
-INITIAL_PRIOR = 0.15
 
 Matrix = npt.NDArray[np.floating[Any]]
 Vector = npt.NDArray[np.float64]
@@ -43,7 +41,7 @@ class ServingModel:
         self.feature_version = record.feature_version
         names = [column.name for column in record.columns]
         self._names = names
-        self._rule_columns = [names.index(name) for name in record.rule.features]
+        self._rule_columns = [names.index(name) for name in record.rule.columns]
         self._linear = LinearScorer(record.logistic, Transforms(record.columns))
 
     @staticmethod
@@ -122,13 +120,14 @@ class ServingModel:
         return list(enumerate(sizes.tolist()))
 
     def _rule_moves(self, row: Matrix) -> list[tuple[int, float]]:
-        """The silence that the rule read, against the prior's log-odds."""
-        for column in self._rule_columns:
-            if not np.isnan(row[column]):
-                rule = rule_probability(self.record.rule, self._rule_columns, row[np.newaxis, :], self.record.prior)
-                return [(column, float(logit(rule)[0] - logit(self.record.prior)))]
-        return []
+        """The column that the rule read, with its rate against the prior's log-odds."""
+        known = [column for column in self._rule_columns if not np.isnan(row[column])]
+        if not known:
+            return []
+        read = max(known, key=lambda column: float(row[column]))
+        rule = rule_probability(self.record.rule, self._rule_columns, row[np.newaxis, :], self.record.prior)
+        return [(read, float(logit(rule)[0] - logit(self.record.prior)))]
 
 
 def _known(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if np.isnan(value) else round(float(value), 4)
