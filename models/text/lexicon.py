@@ -1,7 +1,7 @@
 """What a conversation says about the customer, by word lists and rules: no training, no weights, no network.
 
-Sentiment is VADER [^1] with words of customer support added: VADER was made for social media and knows neither
-waiting nor lost parcels. Only the customer's turns count, the later ones more: on rated service dialogues,
+Sentiment is VADER [^1] with words of customer support added: VADER was made for social media and sees nothing wrong
+in late, overcharged or waiting. Only the customer's turns count, the later ones more: on rated service dialogues,
 weights that double every 4 to 6 customer turns follow the customer's rating better than the plain mean, and much
 better than the last turn alone, which is mostly "thanks, bye". English only; other languages come out near 0.
 

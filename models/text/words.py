@@ -1,6 +1,7 @@
-"""Words of customer support that VADER's list lacks or judges for another setting, -4 (worst) to 4 (best).
+"""Words of customer support that VADER's list lacks or takes too lightly here, -4 (worst) to 4 (best).
 
-Chosen by hand; kept mild where the word is also used neutrally ("waiting", "refund").
+Chosen by hand; kept mild where the word is also used neutrally ("waiting", "refund"). Words that VADER already judges
+about as we would ("broken", "cancelled", "rude") are left to it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from typing import Final
 
 SUPPORT_WORDS: Final[dict[str, float]] = {
     # time
+    "queue": -0.4,
+    "undelivered": -1.6,
+    "unanswered": -1.4,
     "late": -1.3,
     "waiting": -1.1,
     "waited": -1.2,
     "delayed": -1.4,
-    "delay": -1.3,
     "delays": -1.4,
     "overdue": -1.4,
     "slow": -1.2,
@@ -24,15 +27,15 @@ SUPPORT_WORDS: Final[dict[str, float]] = {
     "nobody": -0.9,
     "hold": -0.4,
     # goods and service
-    "lost": -1.5,
-    "missing": -1.4,
-    "broken": -1.8,
-    "broke": -1.6,
-    "defective": -2.0,
+    "disconnected": -1.1,
+    "runaround": -1.9,
+    "malfunction": -1.5,
+    "crashing": -1.5,
+    "crashes": -1.5,
+    "glitches": -1.2,
+    "glitch": -1.1,
     "faulty": -1.9,
-    "damaged": -1.9,
     "leaking": -1.3,
-    "wrong": -1.7,
     "outage": -1.6,
     "down": -0.6,
     "bug": -1.1,
@@ -41,12 +44,12 @@ SUPPORT_WORDS: Final[dict[str, float]] = {
     "unreliable": -1.9,
     "unresponsive": -1.7,
     "unhelpful": -2.0,
-    "rude": -2.2,
-    "ignored": -1.6,
     # money
+    "reimburse": -0.7,
+    "deceptive": -2.2,
+    "misled": -1.9,
+    "overbilled": -1.9,
     "refund": -0.8,
-    "refunded": -0.3,
-    "charged": -0.7,
     "overcharged": -2.0,
     "overpriced": -1.6,
     "expensive": -1.2,
@@ -55,20 +58,18 @@ SUPPORT_WORDS: Final[dict[str, float]] = {
     "chargeback": -1.7,
     "ripoff": -2.5,
     # leaving and anger
-    "cancel": -1.0,
-    "cancelled": -1.0,
+    "escalate": -1.0,
+    "competitor": -0.5,
+    "switching": -0.5,
+    "unsubscribe": -0.8,
     "canceled": -1.0,
-    "cancelling": -1.1,
     "canceling": -1.1,
     "cancellation": -0.9,
-    "complaint": -1.4,
     "unacceptable": -2.6,
     "ridiculous": -1.9,
     "disgrace": -2.6,
     "appalling": -2.8,
-    "fedup": -2.0,
     "lawyer": -1.3,
-    "useless": -2.0,
     # good outcomes
     "resolved": 1.6,
     "fixed": 1.4,
@@ -76,6 +77,4 @@ SUPPORT_WORDS: Final[dict[str, float]] = {
     "works": 1.0,
     "working": 0.5,
     "quick": 1.1,
-    "helpful": 1.9,
-    "appreciated": 1.8,
 }
