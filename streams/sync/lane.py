@@ -1,0 +1,294 @@
+"""One destination's own consumer of `scores`: own group, own offsets, own ledger, own limits.
+
+Where reading starts is the lower of what the group committed and what the ledger has seen. So a lost ledger, or a
+new endpoint, is told the current state of every customer, and a broker that lost its offsets costs only
+re-reading. Repeated messages carry the id that they had the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from models.records import Score
+from models.settings import Settings
+from streams.destinations.base import Destination
+from streams.kafka import producer_options, security_options
+from streams.sync.delivery import BuryFailed, DeadLetter, Engine
+from streams.sync.http import Sender
+from streams.sync.ledger import Ledger
+from streams.sync.pending import Origin
+from streams.sync.report import Metrics, Report
+from streams.topics import DEAD_LETTERS, SCORES, topic_name
+
+_LOG = logging.getLogger(__name__)
+#: Records held in memory, at some 3 kB each. Above it reading pauses until half are done.
+PENDING_LIMIT = 10_000
+_POLL_S = 0.2
+_POLL_RECORDS = 1_000
+_COMMIT_EVERY_S = 1.0
+
+
+class Lane:
+    """Carries scores to one destination.
+
+    Parameters
+    ----------
+    allow_private
+        Whether addresses that are not public may be connected to.
+    pending_limit
+        Records held in memory before reading pauses.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        allow_private: bool,
+        pending_limit: int = PENDING_LIMIT,
+    ) -> None:
+        self._destination, self._settings = destination, settings
+        self._report = Report(metrics, destination.name)
+        self._allow_private, self._pending_limit = allow_private, pending_limit
+        self._scores = topic_name(settings.broker, SCORES)
+        self._dead_letters = topic_name(settings.broker, DEAD_LETTERS)
+        self._decoder = msgspec.json.Decoder(Score)
+        self._committed: dict[tuple[str, int], int] = {}
+        self._commit_due = 0.0
+        self._next: dict[TopicPartition, int] = {}
+        self._catch_up: dict[TopicPartition, int] = {}
+        self._failure: Exception | None = None
+        self._paused = False
+        self._consumer: Any = None
+        self._producer: Any = None
+        self._ledger: Ledger
+        self._engine: Engine
+
+    def state(self) -> dict[str, Any]:
+        """Plain figures for the console; sets the gauges."""
+        if self._consumer is None:
+            return {"pending": 0, "deliveries": {}, "breaker": "closed"}
+        breaker, backlog = self._engine.breaker, self._engine.backlog
+        figures = self._report.state(len(backlog), backlog.oldest_s(), breaker.state, breaker.reason)
+        return figures | {"endpoint": self._destination.endpoint, "reading_paused": self._paused}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry scores until `stop` is set; then finish what is under way, commit and close.
+
+        Raises
+        ------
+        LedgerUnusable, BuryFailed, sqlite3.Error, KafkaError
+            What only a restart or an operator can mend.
+        """
+        sync, broker = self._settings.sync, self._settings.broker
+        ledger_path = Path(self._settings.data_dir) / "sync" / f"{self._destination.name}.sqlite"
+        # Entered first, closed last: what is under way may still write to all of these.
+        async with AsyncExitStack() as stack:
+            self._ledger = stack.enter_context(Ledger(ledger_path, self._destination.identity))
+            sender = await stack.enter_async_context(
+                Sender(timeout_s=sync.timeout_s, connections=sync.concurrency, allow_private=self._allow_private)
+            )
+            self._engine = Engine(
+                self._destination, sync, self._ledger, self._report, send=sender.send, bury=self._bury
+            )
+            self._producer = await stack.enter_async_context(AIOKafkaProducer(**producer_options(broker)))
+            self._consumer = self._make_consumer()
+            stack.push_async_callback(self._consumer.stop)
+            await self._consumer.start()
+            self._consumer.subscribe([self._scores], listener=_Rebalance(self))
+            await self._carry(stop)
+
+    def _make_consumer(self) -> Any:
+        broker = self._settings.broker
+        return AIOKafkaConsumer(
+            **security_options(broker),
+            group_id=f"{self._settings.worker.app_id}-sync-{self._destination.name}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(broker.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(broker.session_timeout_s * 1000 / 10),
+            rebalance_timeout_ms=int(broker.rebalance_timeout_s * 1000),
+            fetch_max_wait_ms=int(_POLL_S * 1000),
+        )
+
+    async def _carry(self, stop: asyncio.Event) -> None:
+        engine_task = asyncio.create_task(self._engine.run(), name=f"sync-{self._destination.name}")
+        try:
+            while not stop.is_set() and not engine_task.done():
+                self._limit_reading()
+                batches = await self._consumer.getmany(timeout_ms=int(_POLL_S * 1000), max_records=_POLL_RECORDS)
+                for records in batches.values():
+                    await self._take(records)
+                await self._release_when_caught_up()
+                if self._failure is not None:
+                    raise self._failure
+                await self._commit_if_due()
+            self._engine.hold()
+            # One exchange may take as long as its own limit, no attempt starts any more.
+            await self._engine.quiesce(self._settings.sync.timeout_s + 1.0)
+        finally:
+            engine_task.cancel()
+            await asyncio.wait([engine_task])
+        if not engine_task.cancelled() and (error := engine_task.exception()) is not None:
+            raise error
+        await self._commit()
+
+    def _limit_reading(self) -> None:
+        """Pause reading above the limit, resume below its half. A paused consumer stays in its group."""
+        held = len(self._engine.backlog)
+        if held >= self._pending_limit:
+            # Each time, since partitions may have come meanwhile.
+            self._consumer.pause(*self._consumer.assignment())
+            self._paused = True
+        elif self._paused and held <= self._pending_limit // 2:
+            self._consumer.resume(*self._consumer.paused())
+            self._paused = False
+
+    async def _take(self, records: Iterable[Any]) -> None:
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            if record.offset < self._next.get(partition, record.offset + 1):
+                # Fetched before the partition was placed or after it was taken away; whoever has it reads it again.
+                continue
+            self._next[partition] = record.offset + 1
+            origin = Origin(record.topic, record.partition, record.offset)
+            if record.value is None:
+                customer_id = (record.key or b"").decode("utf-8", "replace")
+                self._engine.backlog.forget(customer_id, origin)
+                continue
+            try:
+                score = self._decoder.decode(record.value)
+            except (msgspec.MsgspecError, ValueError) as error:
+                await self._bury_record(record, str(error))
+                self._engine.backlog.pass_over(origin, "invalid")
+                continue
+            self._engine.backlog.offer(score, origin)
+
+    async def _release_when_caught_up(self) -> None:
+        """Sending starts once the log as it was at the assignment is read: what a later record replaces is not sent."""
+        if len(self._engine.backlog) >= self._pending_limit:
+            self._catch_up.clear()
+        for partition, end in list(self._catch_up.items()):
+            # Compaction leaves holes, so the consumer's position tells more than the last record's offset.
+            if partition in self._next and await self._position(partition) >= end:
+                self._catch_up.pop(partition, None)
+        if self._next and not self._catch_up:
+            self._engine.release()
+
+    async def _position(self, partition: TopicPartition) -> int:
+        try:
+            return int(await self._consumer.position(partition))
+        except IllegalStateError:
+            return -1
+
+    async def _bury_record(self, record: Any, detail: str) -> None:
+        """A record that is no score would stop the lane for ever; it is kept aside, its place named."""
+        place = f"{record.topic}[{record.partition}]@{record.offset}"
+        letter = DeadLetter(
+            destination=self._destination.name,
+            customer_id=(record.key or b"").decode("utf-8", "replace"),
+            score_id="",
+            reason="invalid_score",
+            detail=f"{place}: {detail}",
+            status=None,
+            attempts=0,
+            payload=None,
+            at=datetime.now(UTC).isoformat(),
+        )
+        await self._bury(letter)
+
+    async def _bury(self, letter: DeadLetter) -> None:
+        try:
+            await self._producer.send_and_wait(
+                self._dead_letters, msgspec.json.encode(letter), key=letter.customer_id.encode()
+            )
+        except KafkaError as error:
+            raise BuryFailed(f"{type(error).__name__} on topic {self._dead_letters!r}") from error
+
+    async def _commit_if_due(self) -> None:
+        if time.monotonic() >= self._commit_due:
+            self._commit_due = time.monotonic() + _COMMIT_EVERY_S
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Step 1: the group's offsets. Step 2: the ledger's positions, which so are never ahead of the group's."""
+        settled = self._engine.backlog.offsets.committable()
+        news = {key: offset for key, offset in settled.items() if self._committed.get(key) != offset}
+        if not news:
+            return
+        try:
+            await self._consumer.commit({TopicPartition(*key): offset for key, offset in news.items()})
+        except (CommitFailedError, IllegalStateError):
+            # The group is moving partitions; who gets them reads from the last commit.
+            return
+        except KafkaError as error:
+            _LOG.warning("offsets not committed, trying again error=%s", type(error).__name__)
+            return
+        self._committed |= news
+        self._ledger.save_positions(news)
+
+    async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Finish what is under way, commit, and let go. The group protocol in use revokes all partitions at once."""
+        self._engine.hold()
+        self._next.clear()
+        patience_s = min(self._settings.sync.timeout_s, self._settings.broker.rebalance_timeout_s / 3)
+        await self._engine.quiesce(patience_s)
+        await self._commit()
+        keys = {(partition.topic, partition.partition) for partition in partitions}
+        self._engine.backlog.drop(keys)
+        for key in keys:
+            self._committed.pop(key, None)
+        self._catch_up.clear()
+
+    async def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Start where group and ledger agree that everything before is settled."""
+        partitions = list(partitions)
+        if not partitions:
+            return
+        begins = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        for partition in partitions:
+            committed = await self._consumer.committed(partition)
+            seen = self._ledger.position(partition.topic, partition.partition)
+            start = begins[partition] if committed is None or seen is None else min(committed, seen)
+            # A log that was made anew is shorter than what was seen of its predecessor.
+            start = start if begins[partition] <= start <= ends[partition] else begins[partition]
+            self._consumer.seek(partition, start)
+            self._next[partition] = start
+            if start < ends[partition]:
+                self._catch_up[partition] = ends[partition]
+
+    def failed(self, error: Exception) -> None:
+        """A callback failed; aiokafka would only log it, the loop raises it."""
+        self._failure = error
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    """Passes the group's moves on to the lane."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._guard(self._lane.revoked(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._guard(self._lane.assigned(assigned))
+
+    async def _guard(self, step: Any) -> None:
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001 - handed to the loop, which raises it
+            self._lane.failed(error)

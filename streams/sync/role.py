@@ -1,0 +1,94 @@
+"""The sync role: one lane per configured destination."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from models.settings import Settings
+from streams.destinations import registry
+from streams.sync.lane import PENDING_LIMIT, Lane
+from streams.sync.report import Metrics
+from streams.telemetry import Telemetry
+
+_LOG = logging.getLogger(__name__)
+_REPORT_EVERY_S = 0.5
+NO_DESTINATION = "no destination configured"
+
+
+class Sync:
+    """Carries scores to every configured destination. Without one it idles in good health.
+
+    Raises
+    ------
+    InvalidDestination
+        At construction: the settings of a destination cannot work.
+    """
+
+    name = "sync"
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, *, pending_limit: int = PENDING_LIMIT) -> None:
+        self._telemetry = telemetry
+        metrics = Metrics(telemetry)
+        configured = {
+            name: destination
+            for name, declared in registry().items()
+            if (destination := declared.from_settings(settings.sync)) is not None
+        }
+        self._lanes = {
+            name: Lane(
+                destination,
+                settings,
+                metrics,
+                allow_private=settings.sync.webhook_allow_private,
+                pending_limit=pending_limit,
+            )
+            for name, destination in configured.items()
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set, then finish what is under way. Raises what a lane cannot recover from."""
+        if not self._lanes:
+            _LOG.info("no destination configured, nothing is consumed")
+        lanes_done = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reporting = group.create_task(self._report_until(lanes_done))
+                lanes = [group.create_task(lane.run(stop), name=name) for name, lane in self._lanes.items()]
+                await asyncio.gather(stop.wait(), *lanes)
+                lanes_done.set()
+                await reporting
+        except* Exception as errors:  # noqa: BLE001 - raised again, unwrapped
+            # One lane's failure ends the role; its own error says more than the group around it.
+            raise _first(errors) from None
+
+    async def _report_until(self, done: asyncio.Event) -> None:
+        while not done.is_set():
+            self._report()
+            try:
+                await asyncio.wait_for(done.wait(), _REPORT_EVERY_S)
+            except TimeoutError:
+                pass
+        self._report()
+
+    def _report(self) -> None:
+        states = {name: lane.state() for name, lane in self._lanes.items()}
+        deliveries: Counter[str] = Counter()
+        for state in states.values():
+            deliveries.update(state["deliveries"])
+        pending = sum(state["pending"] for state in states.values())
+        self._telemetry.status |= {
+            "deliveries": dict(deliveries),
+            "pending": pending,
+            "state": "delivering" if states else NO_DESTINATION,
+            "destinations": states,
+        }
+        self._telemetry.progress(busy=pending > 0)
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
