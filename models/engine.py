@@ -32,6 +32,7 @@ from models.state import CustomerState, decode_state, encode_state, peek_due
 
 _TIMER_S = 3600.0
 _BINS = 1000
+_DUE_AT_ONCE = 2000
 Outcome = str
 APPLIED, REPLAYED, DUPLICATE = "applied", "replayed", "duplicate"
 
@@ -58,6 +59,7 @@ class Engine:
         self._customers: dict[str, CustomerState | bytes] = {}
         self._timers: defaultdict[int, set[str]] = defaultdict(set)
         self._touched: set[str] = set()
+        self._recheck: set[str] = set()
         self._bins: npt.NDArray[np.int64] = np.zeros(_BINS + 1, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -116,12 +118,16 @@ class Engine:
         self.watermark = max(self.watermark, event.time)
         return APPLIED
 
-    def touch_all(self) -> None:
-        """Score every customer at the next flush, for example after a new model."""
-        self._touched.update(self._customers)
+    def recheck_all(self) -> None:
+        """Score every customer again in the coming flushes, for example because another model is served."""
+        self._recheck.update(self._customers)
+
+    def has_due(self, now: float) -> bool:
+        """Whether another flush as of `now` has customers to look at."""
+        return bool(self._recheck) or any(bucket * _TIMER_S <= now for bucket in self._timers)
 
     def flush(self, now: float, wall: float) -> Flush:
-        """Settle, score and emit as of `now` for all touched and due customers."""
+        """Settle, score and emit as of `now` for touched customers and up to 2,000 that the clock has come for."""
         changed = self._touched
         self._touched = set()
         states = [state for key in sorted(changed | self._due(now)) if (state := self.customer(key)) is not None]
@@ -139,7 +145,9 @@ class Engine:
     # -- settling ------------------------------------------------------------------------------------
 
     def _settle(self, state: CustomerState, now: float, changed: set[str]) -> list[Example]:
-        known = [(snapshot, truth) for snapshot in state.pending if (truth := self._label.truth(snapshot, now)) is not None]
+        known = [
+            (snapshot, truth) for snapshot in state.pending if (truth := self._label.truth(snapshot, now)) is not None
+        ]
         if not known:
             return []
         settled = {id(snapshot) for snapshot, _ in known}
@@ -180,11 +188,16 @@ class Engine:
         for i, state in enumerate(states):
             probability = float(scored.probability[i])
             self._remember(state, rows[i], scored, i, now, changed)
-            state.due_at = min(now + self._score.rescore_every_s, self._label.due_at(state.pending))
+            state.due_at = min(self._next_look(now), self._label.due_at(state.pending))
             if self._worth_telling(state, probability, now):
                 changed.add(state.customer_id)
                 scores.append(self._emit(state, probability, now, stamp, rows[i], self.model.source))
         return scores
+
+    def _next_look(self, now: float) -> float:
+        # On a common grid, so that all silent customers of a partition are scored in one matrix.
+        every = self._score.rescore_every_s
+        return (math.floor(now / every) + 1) * every
 
     def _remember(
         self, state: CustomerState, row: npt.NDArray[np.float32], scored: Scored, i: int, now: float, changed: set[str]
@@ -280,12 +293,18 @@ class Engine:
 
     def _due(self, now: float) -> set[str]:
         due: set[str] = set()
+        while self._recheck and len(due) < _DUE_AT_ONCE:
+            due.add(self._recheck.pop())
         for bucket in [bucket for bucket in self._timers if bucket * _TIMER_S <= now]:
-            for customer_id in self._timers.pop(bucket):
+            waiting = self._timers[bucket]
+            while waiting and len(due) < _DUE_AT_ONCE:
+                state = self.customer(waiting.pop())
                 # An event may have moved the date on since this timer was set; it has a later timer then.
-                state = self.customer(customer_id)
                 if state is not None and state.due_at <= now:
-                    due.add(customer_id)
+                    due.add(state.customer_id)
+            if waiting:
+                break
+            del self._timers[bucket]
         return due
 
 
@@ -296,7 +315,8 @@ def served(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 
 def readable(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The same values as short decimals; casting them back to float32 gives `row` exactly."""
-    return np.round(row.astype(np.float64), 4)
+    rounded: npt.NDArray[np.float64] = np.round(row.astype(np.float64), 4)
+    return rounded
 
 
 def band_of(probability: float, settings: ScoreSettings) -> str:

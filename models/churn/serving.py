@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from models.churn import record as records
 from models.churn.calibration import calibrate, logit, sigmoid
-from models.churn.logistic import LinearScorer, Transforms, initial_logistic
+from models.churn.logistic import LinearScorer, initial_logistic
 from models.churn.prior import INITIAL_PRIOR
 from models.churn.record import Column, InvalidModel, ModelRecord
 from models.churn.rule import initial_rule, rule_probability
+from models.churn.scaling import Transforms
 from models.features.base import Feature
 from models.records import ModelRef, Reason
 from models.settings import LabelSettings

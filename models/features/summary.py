@@ -176,7 +176,9 @@ def merge(layout: Layout, left: Summary, right: Summary) -> Summary:
     merged.sketch = sorted(set(left.sketch) | set(right.sketch))[:SKETCH_SIZE]
     merged.anchor = max(left.anchor, right.anchor)
     if merged.anchor != NEVER:
-        sides = [[side.decayed_at(layout, merged.anchor, i) for i in range(len(merged.decayed))] for side in (left, right)]
+        sides = [
+            [side.decayed_at(layout, merged.anchor, i) for i in range(len(merged.decayed))] for side in (left, right)
+        ]
         merged.decayed = [a + b for a, b in zip(*sides, strict=True)]
     return merged
 
@@ -207,5 +209,5 @@ def days_between(now: float, then: float) -> float:
 
 
 def ratio(part: float, whole: float, *, otherwise: float = math.nan) -> float:
-    """part / whole, or `otherwise` when the whole is not positive."""
+    """Part / whole, or `otherwise` when the whole is not positive."""
     return part / whole if whole > 0 else otherwise

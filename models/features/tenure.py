@@ -41,10 +41,24 @@ def vector(summary: Summary, now: float) -> list[float]:
 GROUP = Group(
     name="tenure",
     layout=LAYOUT,
-    effects=frozenset({
-        "page", "screen", "view", "search", "cart", "checkout", "other",
-        "order", "refund", "order_cancel", "payment_ok", "sub_start", "sub_renew", "conversation",
-    }),  # fmt: skip
+    effects=frozenset(
+        {
+            "page",
+            "screen",
+            "view",
+            "search",
+            "cart",
+            "checkout",
+            "other",
+            "order",
+            "refund",
+            "order_cancel",
+            "payment_ok",
+            "sub_start",
+            "sub_renew",
+            "conversation",
+        }
+    ),  # fmt: skip
     observe=observe,
     vector=vector,
     features=declare(
@@ -56,6 +70,11 @@ GROUP = Group(
         ("active_days_90d", "days", "days with any activity in 90 days", "log1p"),
         ("days_since_activity", "days", "time since the last activity of any kind", "log1p"),
         ("activity_cadence_days", "days", "mean time between active days in 90 days", "log1p"),
-        ("activity_silence_ratio", "ratio", "time since the last activity over the mean time between active days", "log1p"),
+        (
+            "activity_silence_ratio",
+            "ratio",
+            "time since the last activity over the mean time between active days",
+            "log1p",
+        ),
     ),
 )

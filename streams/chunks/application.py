@@ -7,14 +7,14 @@ import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.types import TP
 from yarl import URL
 
 from models.settings import Settings
-from streams.chunks.consumer import ChunkTransport
+from streams.chunks.consumer import ChunkConsumer, ChunkTransport
 
 #: The versions whose private parts the transport overrides. Others are refused at start.
 TESTED_VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
@@ -26,7 +26,7 @@ class UntestedVersionError(RuntimeError):
     """An installed library is not the version whose internals were patched and tested."""
 
 
-class ChunkSchema(faust.Schema):
+class ChunkSchema(faust.Schema[Any, Any]):
     """Passes the chunk through: decoding is the agent's job, so that it can be total."""
 
     def compile(self, app: Any, **_: Any) -> Any:
@@ -47,6 +47,11 @@ class ChunkApp(faust.App):
     def on_revoke(self, callback: BeforeRevoke) -> None:
         """Set what must be awaited before a revocation: finish or drop all chunks in flight."""
         self._before_revoke = callback
+
+    def lag(self) -> dict[TP, int]:
+        """Records not yet settled, by assigned partition; empty before the consumer has started."""
+        consumer = cast("ChunkConsumer", self.consumer)
+        return consumer.lag() if self.consumer_generation_id >= 0 else {}
 
     async def before_revoke(self, revoked: set[TP]) -> None:
         """Call the callback given to `on_revoke`."""
@@ -119,7 +124,7 @@ def chunk_topic(app: ChunkApp, *names: str) -> Any:
 async def run_app(app: ChunkApp, stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
     """Run until `stop` is set; raise what crashed the app or what was set on `failed`."""
     starting = asyncio.ensure_future(app.start())
-    crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - mode has no public awaitable for it
+    crashed = asyncio.ensure_future(app._crashed.wait())
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await _first_of(starting, crashed, stopping, failed)

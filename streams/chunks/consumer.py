@@ -57,7 +57,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        app = cast(Any, self.app)
+        app = cast("Any", self.app)
         broker = app.ebbtide_settings.broker
         return aiokafka.AIOKafkaConsumer(
             **security_options(broker),
@@ -93,7 +93,7 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        worker = cast(Any, self.app).ebbtide_settings.worker
+        worker = cast("Any", self.app).ebbtide_settings.worker
         self._chunk_records: int = worker.chunk_records
         self._max_chunks: int = worker.max_chunks_per_partition
         self._trackers: dict[TP, ChunkTracker] = {}
@@ -112,14 +112,17 @@ class ChunkConsumer(driver.Consumer):
         throttled = len(wanted) < len(self._get_active_partitions())
         generation = self.app.consumer_generation_id
         fetched = await self._getmany(active_partitions=wanted, timeout=_IDLE_WAIT_S if throttled else timeout)
-        if not self.flow_active:
+        if self._interrupted(generation):
             # The fetch position is ahead of what was handed out; the resume after the rebalance seeks
             # back to the committed offsets, so nothing is skipped.
             return
         for tp, records in self._interleave(fetched or {}):
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if self._interrupted(generation):
                 return
             yield tp, self._chunk_message(tp, records)
+
+    def _interrupted(self, generation: int) -> bool:
+        return not self.flow_active or self.app.consumer_generation_id != generation
 
     def _has_room(self, tp: TP) -> bool:
         tracker = self._trackers.get(tp)
@@ -139,7 +142,7 @@ class ChunkConsumer(driver.Consumer):
         last = records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, chunk.last_offset, last.timestamp / 1000.0, last.timestamp_type,
-            (), None, cast(Any, chunk), None, 0, len(records), tp,
+            [], None, cast("Any", chunk), None, 0, len(records), tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -176,7 +179,7 @@ class ChunkConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Settle and commit what is in flight, then let Faust drop its bookkeeping."""
         self.stop_flow()
-        await cast(Any, self.app).before_revoke(revoked)
+        await cast("Any", self.app).before_revoke(revoked)
         self._discard_unstarted()
         await self.commit()
         await super().on_partitions_revoked(revoked)
@@ -211,8 +214,12 @@ class ChunkTransport(driver.Transport):
 
 
 async def wait_all(futures: Iterable[asyncio.Future[Any]]) -> None:
-    """Wait for all futures; raise the first failure after all have ended."""
-    results = await asyncio.gather(*futures, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    """Wait for all futures; raise the first failure after all have ended.
+
+    Cancelling the caller leaves the futures alone (gather would cancel them): the sends go on.
+    """
+    waiting = list(futures)
+    if waiting:
+        await asyncio.wait(waiting)
+    for future in waiting:
+        future.result()

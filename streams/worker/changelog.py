@@ -1,0 +1,51 @@
+"""Reading compacted topics whole: a partition of the changelog into an engine, the newest record of a key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from models.settings import BrokerSettings
+from streams.kafka import security_options
+
+
+@asynccontextmanager
+async def assigned_consumer(broker: BrokerSettings, topic: str, partition: int) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer outside any group, at the beginning of one partition."""
+    consumer = AIOKafkaConsumer(
+        **security_options(broker),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=8 * 1024 * 1024,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, partition)
+        consumer.assign([tp])
+        await consumer.seek_to_beginning(tp)
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_to_end(broker: BrokerSettings, topic: str, partition: int) -> AsyncIterator[list[Any]]:
+    """Yield lists of records from the beginning until the end is reached and nothing more comes at once.
+
+    The end is told by the position, not by the last record: compaction and markers leave gaps. And it is
+    only a lower bound: the embedded broker reports the offset behind the *first* record of the last batch.
+    """
+    async with assigned_consumer(broker, topic, partition) as consumer:
+        tp = TopicPartition(topic, partition)
+        end = (await consumer.end_offsets([tp]))[tp]
+        if not end:
+            return
+        while True:
+            fetched = await consumer.getmany(tp, timeout_ms=300)
+            for records in fetched.values():
+                yield records
+            if not fetched and await consumer.position(tp) >= end:
+                return

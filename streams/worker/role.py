@@ -1,0 +1,142 @@
+"""The worker role: Faust agents over the event topics, one `Partition` per assigned partition number."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import msgspec
+from faust.types import TP
+
+from models.churn.serving import ServingModel
+from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES, feature_vector
+from models.labels import LabelDefinition
+from models.settings import Settings
+from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topic, run_app
+from streams.telemetry import Telemetry
+from streams.topics import topic_name
+from streams.worker.intake import Intake
+from streams.worker.model_feed import ModelFeed
+from streams.worker.partition import TOPICS, Partition
+from streams.worker.signals import WorkerSignals
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Reads events, keeps the feature table, emits scores and matured examples."""
+
+    name = "worker"
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._intake = Intake(settings)
+        self._signals = WorkerSignals(telemetry, self._intake)
+        self._producer = BatchProducer(settings.broker)
+        self._model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
+        self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
+        self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
+        self._failed: asyncio.Future[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then settle and commit what was begun. Raises what made it fail."""
+        self._failed = asyncio.get_running_loop().create_future()
+        feed = ModelFeed(self._settings, LabelDefinition(self._settings.label).key, self._use_model)
+        await self._producer.start()
+        tasks = [asyncio.ensure_future(self._guard(feed.run()))]
+        try:
+            await self._first(feed.caught_up.wait(), self._failed)
+            app = self._app()
+            tasks.append(asyncio.ensure_future(self._guard(self._ticks(app))))
+            await run_app(app, stop, self._failed)
+        finally:
+            for task in [*tasks, *(task for _, task in self._partitions.values())]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._producer.stop()
+
+    async def lookup(self, customer_id: str) -> dict[str, Any] | None:
+        """The live state of a customer held by this worker, as JSON types; None if it is not held here."""
+        partition = self._partitions.get(self._intake.home(customer_id))
+        state = partition[0].engine.customer(customer_id) if partition else None
+        if state is None or partition is None:
+            return None
+        row = feature_vector(state.summaries, partition[0].now())
+        plain: list[Any] = msgspec.to_builtins(state, str_keys=True)
+        return {
+            "customer_id": customer_id,
+            "partition": partition[0].number,
+            "state": dict(zip(state.__struct_fields__, plain, strict=True)),
+            "features": dict(zip(FEATURE_NAMES, row, strict=True)),
+        }
+
+    def _app(self) -> ChunkApp:
+        app = chunk_app(self._settings, self._settings.worker.app_id)
+        app.on_revoke(self._release)
+        app.on_partitions_assigned.connect(cast("Any", self._assigned))
+        for real, logical in self._logical.items():
+            app.agent(chunk_topic(app, real), name=f"{logical}-agent")(self._consume)
+        return app
+
+    async def _consume(self, stream: Any) -> None:
+        """The agent: every chunk goes to its partition; acknowledging is the partition's part."""
+        async for event in stream.noack().events():
+            chunk: Chunk = event.value
+            held = self._partitions.get(chunk.partition)
+            if held is None:
+                # Taken away between fetch and delivery: its next owner reads it again.
+                continue
+            try:
+                held[0].put(chunk, self._logical[chunk.topic], event)
+            except Exception as exc:
+                self._fail(exc)
+                raise
+
+    async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        for number in sorted({tp.partition for tp in assigned}):
+            if number not in self._partitions:
+                partition = Partition(
+                    number, self._settings, self._producer, self._intake, self._signals, lambda: self._model
+                )
+                self._partitions[number] = (partition, asyncio.ensure_future(self._guard(partition.run())))
+
+    async def _release(self, _revoked: set[TP]) -> None:
+        """Settle and drop all partitions: a rebalance takes everything, and state is read again if it returns."""
+        released, self._partitions = self._partitions, {}
+        for _, task in released.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in released.values()), return_exceptions=True)
+        for number, (partition, _) in released.items():
+            await partition.drain()
+            self._signals.forget(number)
+
+    async def _ticks(self, app: ChunkApp) -> None:
+        while True:
+            await asyncio.sleep(self._settings.worker.tick_s)
+            for partition, _ in self._partitions.values():
+                partition.wake()
+            self._signals.tick(app.lag())
+
+    def _use_model(self, model: ServingModel) -> None:
+        log.info("serving model %s (%s)", model.version, model.source)
+        self._model = model
+
+    async def _guard(self, work: Any) -> None:
+        try:
+            await work
+        except Exception as exc:  # noqa: BLE001 - passed on through the future that ends the role
+            self._fail(exc)
+
+    def _fail(self, exc: Exception) -> None:
+        log.error("worker fails: %r", exc, exc_info=exc)
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(exc)
+
+    @staticmethod
+    async def _first(waiting: Any, failed: asyncio.Future[None]) -> None:
+        task = asyncio.ensure_future(waiting)
+        await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        if failed.done():
+            failed.result()
