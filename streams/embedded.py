@@ -106,7 +106,7 @@ class EmbeddedBroker:
     def _start(self, port: int) -> None:
         # A port found free can be taken before the broker binds it; then the next one is tried.
         for _ in range(5):
-            self.port = port or _free_port()
+            self.port = port or free_port()
             self._process = self._spawn()
             try:
                 self._wait_until_ready()
@@ -127,7 +127,7 @@ class EmbeddedBroker:
         command += ["--storage-engine", "memory://tansu/"]
         with _log_target(self._log_path) as log:
             return subprocess.Popen(  # noqa: S603 - our own binary, no shell
-                [*_die_with_parent(), *command],
+                [*die_with_parent(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -137,7 +137,7 @@ class EmbeddedBroker:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN_S
-        while not _answers(self.bootstrap):
+        while not answers(self.bootstrap):
             if not self.running:
                 raise EmbeddedBrokerError(f"the embedded broker ended at once on {self.bootstrap}{self._log_hint()}")
             if time.monotonic() > deadline:
@@ -163,13 +163,13 @@ def _find_binary() -> str:
         ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answers(bootstrap: str) -> bool:
+def answers(bootstrap: str) -> bool:
     """Whether a Kafka metadata request gets an answer; an open port alone does not mean a serving broker."""
     host, port = bootstrap.split(":")
     request = struct.pack(">hhih", _METADATA_KEY, _METADATA_VERSION, 1, -1) + struct.pack(">i?", 0, False)
@@ -189,7 +189,7 @@ def _log_target(path: Path | None) -> AbstractContextManager[IO[bytes] | int]:
     return path.open("ab")
 
 
-def _die_with_parent() -> list[str]:
+def die_with_parent() -> list[str]:
     """Command prefix that makes Linux end the broker with us, so that a crash leaves none behind."""
     if sys.platform != "linux":
         return []

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from models.settings import BrokerSettings
+from streams import topics
+from streams.kafka import producer_options, security_options
+
+SPECS = topics.topic_specs(BrokerSettings(partitions=6, topic_prefix="shop-"))
+
+
+async def _create_by_hand(broker: BrokerSettings, *wanted: NewTopic) -> None:
+    admin = AIOKafkaAdminClient(**security_options(broker))
+    await admin.start()
+    try:
+        await admin.create_topics(list(wanted))
+    finally:
+        await admin.close()
+
+
+async def _round_trip(broker: BrokerSettings, topic: str, value: bytes) -> Any:
+    producer = AIOKafkaProducer(**producer_options(broker))
+    consumer = AIOKafkaConsumer(**security_options(broker), auto_offset_reset="earliest")
+    await producer.start()
+    await consumer.start()
+    try:
+        await producer.send_and_wait(topic, value, partition=0)
+        consumer.assign([TopicPartition(topic, 0)])
+        return await asyncio.wait_for(consumer.getone(), 20)
+    finally:
+        await consumer.stop()
+        await producer.stop()
+
+
+def test_names_carry_the_prefix() -> None:
+    """Two deployments share one cluster by their prefixes."""
+    assert {spec.name for spec in SPECS} == {
+        f"shop-{name}"
+        for name in (
+            *topics.SOURCES,
+            topics.REROUTED,
+            topics.QUARANTINE,
+            topics.SCORES,
+            topics.CHANGELOG,
+            topics.EXAMPLES,
+            topics.MODEL,
+            topics.DEAD_LETTERS,
+        )
+    }
+
+
+def test_topics_keyed_by_customer_share_one_partition_count() -> None:
+    """A customer's events, state and scores lie on the same partition number."""
+    keyed = (*topics.SOURCES, topics.REROUTED, topics.SCORES, topics.CHANGELOG)
+
+    counts = {spec.name: spec.partitions for spec in SPECS}
+
+    assert {counts[f"shop-{name}"] for name in keyed} == {6}
+    assert {count for name, count in counts.items() if name.removeprefix("shop-") not in keyed} == {1}
+
+
+def test_only_topics_of_newest_values_are_compacted() -> None:
+    """Compaction keeps the newest record per key, so it must never touch events."""
+    assert {spec.name.removeprefix("shop-") for spec in SPECS if spec.compacted} == {
+        "scores",
+        "features-changelog",
+        "model",
+    }
+
+
+def test_created_topics_have_no_problems(broker: BrokerSettings) -> None:
+    """What create_topics makes is what check_topics asks for."""
+    assert asyncio.run(topics.check_topics(broker)) == []
+
+
+def test_creating_again_changes_nothing(bare_broker: BrokerSettings) -> None:
+    """A second start of a role finds its topics and creates none."""
+    first = asyncio.run(topics.create_topics(bare_broker))
+    second = asyncio.run(topics.create_topics(bare_broker))
+
+    assert first == [spec.name for spec in topics.topic_specs(bare_broker)]
+    assert second == []
+
+
+def test_two_roles_may_create_at_the_same_time(bare_broker: BrokerSettings) -> None:
+    """Roles that start together each create topics, and none fails over the other's."""
+
+    async def both() -> list[str]:
+        created = await asyncio.gather(topics.create_topics(bare_broker), topics.create_topics(bare_broker))
+        return sorted(created[0] + created[1])
+
+    assert asyncio.run(both()) == sorted(spec.name for spec in topics.topic_specs(bare_broker))
+
+
+def test_missing_topics_are_named_and_not_created(bare_broker: BrokerSettings) -> None:
+    """A check only looks: it names every missing topic, each time."""
+    expected = [spec.name for spec in topics.topic_specs(bare_broker)]
+    for _ in range(2):
+        problems = asyncio.run(topics.check_topics(bare_broker))
+
+        assert [problem.split("'")[1] for problem in problems] == expected
+        assert all("is missing" in problem for problem in problems)
+
+
+def test_all_differences_are_told_at_once(bare_broker: BrokerSettings) -> None:
+    """Wrong partition counts, clean-up policies and size limits each get a sentence with the needed value."""
+    wrong = [
+        NewTopic(topics.topic_name(bare_broker, topics.SCORES), 3, 1, topic_configs={"cleanup.policy": "delete"}),
+        NewTopic(
+            topics.topic_name(bare_broker, topics.PURCHASES),
+            bare_broker.partitions,
+            1,
+            topic_configs={"cleanup.policy": "compact", "max.message.bytes": "1000000"},
+        ),
+    ]
+    asyncio.run(_create_by_hand(bare_broker, *wrong))
+
+    asyncio.run(topics.create_topics(bare_broker))
+    problems = asyncio.run(topics.check_topics(bare_broker))
+
+    prefix = bare_broker.topic_prefix
+    assert [problem.split(";")[0] for problem in problems] == [
+        f"topic '{prefix}purchases' has cleanup.policy='compact', needed: 'delete'",
+        f"topic '{prefix}purchases' has max.message.bytes=1000000, needed: at least 8388608",
+        f"topic '{prefix}scores' has 3 partition(s), needed: 4",
+        f"topic '{prefix}scores' has cleanup.policy='delete', needed: 'compact'",
+        f"topic '{prefix}scores' has max.message.bytes=1048588, needed: at least 2097152",
+    ][: len(problems)]
+    assert len(problems) in (4, 5), "a broker that tells its defaults reports the fifth"
+
+
+def test_too_few_replicas_are_a_problem(broker: BrokerSettings) -> None:
+    """Topics with one copy do not satisfy settings that ask for three."""
+    asked = msgspec.structs.replace(broker, replication=3)
+
+    problems = asyncio.run(topics.check_topics(asked))
+
+    assert len(problems) == len(topics.topic_specs(broker))
+    assert all("has 1 replica(s), needed: 3" in problem for problem in problems)
+
+
+def test_source_topics_carry_large_records(broker: BrokerSettings) -> None:
+    """A transcript of six megabytes that does not compress arrives whole."""
+    value = os.urandom(6_000_000)
+
+    record = asyncio.run(_round_trip(broker, topics.topic_name(broker, topics.CONTACT_CENTER), value))
+
+    assert record.value == value
+
+
+def test_an_unreachable_broker_is_named() -> None:
+    """The error tells which address was tried."""
+    nobody = BrokerSettings(bootstrap="127.0.0.1:1", request_timeout_s=2.0)
+
+    with pytest.raises(topics.TopicsUnavailable, match=r"127\.0\.0\.1:1"):
+        asyncio.run(topics.check_topics(nobody))
+
+
+def test_no_broker_at_all_tells_what_to_set() -> None:
+    """Without an address the error says how to give one."""
+    with pytest.raises(topics.TopicsUnavailable, match="EBBTIDE_BROKER"):
+        asyncio.run(topics.create_topics(BrokerSettings()))
