@@ -5,10 +5,14 @@ The envelope leaves `properties` undecoded; which struct reads it depends on the
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-Id = str | int | None
-Number = int | float | str | None
+import msgspec
+from msgspec import Meta
+
+# The extra JSON Schema only describes: the limits are enforced in `fields`, where a breach gets its own reason.
+Id = Annotated[str | int | None, Meta(extra_json_schema={"maxLength": 200})]
+Number = Annotated[int | float | str | None, Meta(extra_json_schema={"minimum": 0, "maximum": 1e12})]
 Time = str | int | float | None
 
 
