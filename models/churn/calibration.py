@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,10 @@ from models.churn.record import CalibrationForm
 
 #: Log-odds are kept inside this range, so that a probability is never exactly 0 or 1.
 LOGIT_LIMIT = 30.0
+_INTERCEPT_RATE = 0.001
+_SLOPE_RATE = 0.0003
+_MIN_SLOPE = 0.05
+_KEEP = 1.0 - 1.0 / 2_000.0
 
 
 def sigmoid(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -27,3 +33,41 @@ def logit(probability: npt.NDArray[Any] | float) -> npt.NDArray[np.float64]:
 def calibrate(form: CalibrationForm, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The corrected log-odds; the same ones when the map is not in use."""
     return form.slope * logits + form.intercept if form.used else logits
+
+
+class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):
+    """Learns slope and intercept by SGD on log-odds that were computed before the example was learned.
+
+    Whether the map is in use is decided from decayed means of the log loss with and without it.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    used: bool = False
+
+    def learn(self, raw: float, label: int) -> None:
+        """Take one step with the log-odds `raw` and its label."""
+        error = 1.0 / (1.0 + math.exp(-min(max(self.slope * raw + self.intercept, -LOGIT_LIMIT), LOGIT_LIMIT))) - label
+        self.slope = max(self.slope - _SLOPE_RATE * error * min(max(raw, -LOGIT_LIMIT), LOGIT_LIMIT), _MIN_SLOPE)
+        self.intercept -= _INTERCEPT_RATE * error
+
+    def form(self) -> CalibrationForm:
+        return CalibrationForm(slope=self.slope, intercept=self.intercept, used=self.used)
+
+
+class RecentLoss(msgspec.Struct, forbid_unknown_fields=True):
+    """Mean log loss over about the last 2,000 examples, older ones fading out."""
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    def add(self, logit: float, label: int) -> None:
+        """Count the loss of log-odds on one example."""
+        margin = min(max(logit if label else -logit, -LOGIT_LIMIT), LOGIT_LIMIT)
+        self.total = self.total * _KEEP + math.log1p(math.exp(-margin))
+        self.weight = self.weight * _KEEP + 1.0
+
+    @property
+    def mean(self) -> float:
+        """Nats per example; 0 before the first."""
+        return self.total / self.weight if self.weight else 0.0

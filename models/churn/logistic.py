@@ -1,38 +1,39 @@
-"""Logistic regression: River learns it, a few numpy lines serve it."""
+"""Logistic regression: River learns the weights, a few numpy lines serve them.
+
+Learned by plain SGD on standardised columns, no class weights, and served with averaged weights. Measured on Complete
+Journey (no basket within 30 days, labels 30 days late, log loss of the emitted probabilities): SGD .3021, AdaGrad
+.3001, averaged SGD .2990, a class weight with its prior correction .2998, online Newton .3006. Averaging is what lets
+a constant rate follow drift without the noise of the last examples.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from river import linear_model, optim
+from river.utils import VectorDict
 
-from models.churn.record import Column, LinearForm
+from models.churn.prior import INITIAL_PRIOR
+from models.churn.record import LinearForm
+from models.churn.scaling import CLIP, Scaler, Transforms, Vector, inverse, standardise
 from models.features.base import Feature
+from models.settings import TrainerSettings
 
-#: Standardised values are kept inside this range: one absurd value moves neither the model nor a score far.
-CLIP = 5.0
+_INTERCEPT_SPEED = 4.0
+_INITIAL_INTERCEPT = float(np.log(INITIAL_PRIOR / (1.0 - INITIAL_PRIOR)))
+#: Weights enter the average in blocks; the average spans about 10,000 examples once there are that many.
+_BLOCK_EXAMPLES = 16
+_AVERAGE_SHARE = _BLOCK_EXAMPLES / 10_000
 
 
 def initial_logistic(columns: int) -> LinearForm:
-    """A model that knows nothing: every weight 0."""
+    """A model that knows nothing but the assumed base rate."""
     zeros = (0.0,) * columns
-    return LinearForm(weights=zeros, means=zeros, deviations=zeros, intercept=0.0, clip=CLIP)
-
-
-class Transforms:
-    """What happens to a raw vector before scaling: `log1p` of the size, with its sign, for columns that say so."""
-
-    def __init__(self, features: Sequence[Feature | Column]) -> None:
-        self._log1p = np.array([i for i, feature in enumerate(features) if feature.transform == "log1p"], dtype=np.intp)
-
-    def apply(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """A transformed float64 copy of rows, or of one row; NaN stays NaN."""
-        values = np.array(x, dtype=np.float64, order="C")
-        chosen = values[..., self._log1p]
-        values[..., self._log1p] = np.copysign(np.log1p(np.abs(chosen)), chosen)
-        return values
+    return LinearForm(weights=zeros, means=zeros, deviations=zeros, intercept=_INITIAL_INTERCEPT, clip=CLIP)
 
 
 class LinearScorer:
@@ -40,20 +41,118 @@ class LinearScorer:
 
     def __init__(self, form: LinearForm, transforms: Transforms) -> None:
         self._transforms = transforms
-        self._weights = np.array(form.weights)
-        self._means = np.array(form.means)
-        deviations = np.array(form.deviations)
-        self._inverse = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=deviations > 0.0)
+        self._weights, self._means = np.array(form.weights), np.array(form.means)
+        self._inverses = inverse(np.array(form.deviations))
         self._intercept, self._clip = form.intercept, form.clip
 
-    def contributions(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    def contributions(self, x: npt.NDArray[Any]) -> Vector:
         """Log-odds that each column adds against the average customer; 0 where the value is not known."""
-        z = (self._transforms.apply(x) - self._means) * self._inverse
-        np.clip(z, -self._clip, self._clip, out=z)
-        moved: npt.NDArray[np.float64] = np.where(np.isnan(z), 0.0, z) * self._weights
+        z = standardise(self._transforms.apply(x), self._means, self._inverses, self._clip)
+        moved: Vector = np.where(np.isnan(z), 0.0, z) * self._weights
         return moved
 
-    def logits(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    def logits(self, x: npt.NDArray[Any]) -> Vector:
         """Log-odds per row. Summed row by row, so a row's result does not depend on its neighbours."""
-        logits: npt.NDArray[np.float64] = self.contributions(x).sum(axis=1) + self._intercept
+        logits: Vector = self.contributions(x).sum(axis=1) + self._intercept
         return logits
+
+
+class LogisticState(msgspec.Struct, forbid_unknown_fields=True):
+    """All of a `LogisticLearner` as plain data. `weights` are (column, weight) in the order River met the columns."""
+
+    counts: list[float]
+    means: list[float]
+    variances: list[float]
+    weights: list[tuple[int, float]]
+    intercept: float
+    iterations: int
+    blocks: int
+    average: list[float]
+    average_intercept: float
+
+
+class LogisticLearner:
+    """River's logistic regression fed with standardised vectors, and the average of its weights."""
+
+    def __init__(self, features: Sequence[Feature], settings: TrainerSettings) -> None:
+        self._names = [feature.name for feature in features]
+        self._transforms = Transforms(features)
+        self._scaler = Scaler(len(self._names))
+        self._model = linear_model.LogisticRegression(
+            optimizer=optim.SGD(settings.learning_rate),
+            l2=settings.l2,
+            intercept_init=_INITIAL_INTERCEPT,
+            intercept_lr=settings.learning_rate * _INTERCEPT_SPEED,
+        )
+        self._blocks = 0
+        self._average: Vector = np.zeros(len(self._names))
+        self._average_intercept = _INITIAL_INTERCEPT
+
+    def learn(self, x: npt.NDArray[Any], label: int) -> float:
+        """Learn one raw vector; returns the log-odds that the averaged weights gave it before its label was used."""
+        values = self._transforms.apply(x)
+        known = ~np.isnan(values)
+        self._scaler.learn(values, known)
+        z = self._scaler.standardise(values)
+        logit = float((np.where(known, z, 0.0) * self._average).sum()) + self._average_intercept
+        self._model.learn_one({name: v for name, v in zip(self._names, z.tolist(), strict=True) if v == v}, bool(label))
+        if self._model.optimizer.n_iterations % _BLOCK_EXAMPLES == 0:
+            self._take_average()
+        return logit
+
+    def form(self) -> LinearForm:
+        """What to publish: averaged weights, present scaling."""
+        return self._form(self._average, self._average_intercept)
+
+    def present_form(self) -> LinearForm:
+        """The weights as River has them now, without averaging."""
+        return self._form(self._present(), float(self._model.intercept))
+
+    def state(self) -> LogisticState:
+        at = {name: index for index, name in enumerate(self._names)}
+        return LogisticState(
+            counts=self._scaler.counts.tolist(),
+            means=self._scaler.means.tolist(),
+            variances=self._scaler.variances.tolist(),
+            weights=[(at[name], float(weight)) for name, weight in self._model.weights.items()],
+            intercept=float(self._model.intercept),
+            iterations=self._model.optimizer.n_iterations,
+            blocks=self._blocks,
+            average=self._average.tolist(),
+            average_intercept=self._average_intercept,
+        )
+
+    def load(self, state: LogisticState) -> None:
+        """Continue from a state of the same columns; `ValueError` when the sizes differ."""
+        columns = len(self._names)
+        sizes = {len(state.counts), len(state.means), len(state.variances), len(state.average)}
+        if sizes != {columns} or any(not 0 <= column < columns for column, _ in state.weights):
+            raise ValueError(f"logistic state of sizes {sorted(sizes)} does not fit {columns} columns")
+        self._scaler.counts, self._scaler.means = np.array(state.counts), np.array(state.means)
+        self._scaler.variances = np.array(state.variances)
+        # River has no public way to set weights; the tests of `load` would notice a change.
+        self._model._weights = VectorDict({self._names[column]: weight for column, weight in state.weights})
+        self._model.intercept = state.intercept
+        self._model.optimizer.n_iterations = state.iterations
+        self._blocks = state.blocks
+        self._average, self._average_intercept = np.array(state.average), state.average_intercept
+
+    def _take_average(self) -> None:
+        """Recent blocks weigh more: the share of the newest is 2 / (blocks + 1), until the average is long enough."""
+        self._blocks += 1
+        share = max(2.0 / (self._blocks + 1), _AVERAGE_SHARE)
+        self._average += share * (self._present() - self._average)
+        self._average_intercept += share * (float(self._model.intercept) - self._average_intercept)
+
+    def _present(self) -> Vector:
+        weights = self._model.weights
+        return np.array([weights.get(name, 0.0) for name in self._names])
+
+    def _form(self, weights: Vector, intercept: float) -> LinearForm:
+        return LinearForm(
+            weights=tuple(weights.tolist()),
+            means=tuple(self._scaler.means.tolist()),
+            deviations=tuple(np.sqrt(self._scaler.variances).tolist()),
+            intercept=intercept,
+            clip=CLIP,
+        )

@@ -20,6 +20,8 @@ FORMAT = 1
 MAX_BYTES = 4_000_000
 MAX_FEATURES = 2_000
 MAX_BINS = 200
+#: Numbers beyond this size are refused, so that no sum of products can overflow; deviations below its inverse are too.
+LARGEST = 1e100
 
 
 class InvalidModel(ValueError):  # noqa: N818 - reads as what it is at every raise
@@ -152,12 +154,16 @@ def faults(record: ModelRecord) -> Iterator[str]:
     if not 0.0 < record.prior < 1.0:
         yield f"prior {record.prior} is not a probability (allowed: between 0 and 1, both excluded)"
     numbers = (record.calibration.slope, record.calibration.intercept, *record.metrics.values())
-    if not all(map(math.isfinite, numbers)):
-        yield "calibration and metrics hold a number that is not finite"
+    if not all(map(_sane, numbers)):
+        yield "calibration or metrics hold a number that is not finite or beyond 1e100"
     if not record.calibration.slope > 0.0:
         yield f"calibration slope {record.calibration.slope} would turn the order round (allowed: above 0)"
     if record.offset < -1 or not 0 <= record.positives <= record.examples:
         yield f"offset {record.offset}, examples {record.examples}, positives {record.positives} do not fit together"
+
+
+def _sane(number: float) -> bool:
+    return abs(number) <= LARGEST
 
 
 def _digest(record: ModelRecord) -> str:
@@ -185,11 +191,11 @@ def _linear_faults(form: LinearForm, columns: int) -> Iterator[str]:
     for name, numbers in (("weights", form.weights), ("means", form.means), ("deviations", form.deviations)):
         if len(numbers) != columns:
             yield f"logistic has {len(numbers)} {name} for {columns} columns"
-        if not all(map(math.isfinite, numbers)):
-            yield f"logistic {name} hold a number that is not finite"
-    if min(form.deviations, default=0.0) < 0.0:
-        yield "logistic deviations hold a negative number"
-    if not (math.isfinite(form.intercept) and math.isfinite(form.clip) and form.clip > 0):
+        if not all(map(_sane, numbers)):
+            yield f"logistic {name} hold a number that is not finite or beyond 1e100"
+    if any(deviation != 0.0 and deviation < 1.0 / LARGEST for deviation in form.deviations):
+        yield "logistic deviations hold a negative number or one too small to divide by (allowed: 0, or 1e-100 up)"
+    if not (_sane(form.intercept) and _sane(form.clip) and form.clip > 0):
         yield f"logistic intercept {form.intercept} and clip {form.clip} must be finite, clip above 0"
 
 
@@ -199,7 +205,7 @@ def _rule_faults(rule: RuleForm, names: set[str]) -> Iterator[str]:
             yield f"rule column '{name[:80]}' is not a column of the model"
     if len(rule.rates) != len(rule.edges) + 1 or len(rule.rates) > MAX_BINS:
         yield f"rule has {len(rule.rates)} rates for {len(rule.edges)} edges (allowed: one more, up to {MAX_BINS})"
-    if not all(map(math.isfinite, rule.edges)) or list(rule.edges) != sorted(set(rule.edges)):
+    if not all(map(_sane, rule.edges)) or list(rule.edges) != sorted(set(rule.edges)):
         yield "rule edges are not finite and rising"
     if not all(0.0 < rate < 1.0 for rate in rule.rates) or list(rule.rates) != sorted(rule.rates):
         yield "rule rates are not probabilities that never fall"
