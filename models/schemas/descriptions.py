@@ -13,7 +13,7 @@ SCORE: Final[dict[str, dict[str, str]]] = {
         "schema_version": "Version of this schema; raised when a field changes its meaning.",
         "score_id": "Unique id of this score.",
         "customer_id": "The customer's userId, or 'anonymous:' and the anonymousId; also the key of the record.",
-        "probability": "Probability, from 0 to 1, that the customer leaves within `horizon_days` after `as_of`; 1 if not `eligible`.",
+        "probability": "Probability (0 to 1) of leaving within `horizon_days` after `as_of`; 1 if not eligible.",
         "band": "low, medium, high or critical by the settings' thresholds; left if not `eligible`.",
         "likelihood_to_churn": "True if eligible and the probability is at least the setting score.likely_from.",
         "eligible": "False once the customer has left, or is outside the cohort that the label speaks of.",
