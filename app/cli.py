@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--config", metavar="FILE", help="settings file in TOML (default: EBBTIDE_CONFIG)")
     common.add_argument("--log-level", choices=_LEVELS, help="least severe log record (default: log_level)")
     parser = _Parser(
