@@ -52,6 +52,7 @@ _RULES: Final = (
     _rule(
         1.0, r"\b(?:subscription|membership|account|contract|plan)\s+(?:cancell?ation|cancell?ed|closed|terminated)\b"
     ),
+    _rule(1.0, rf"\bhow\s+(?:do|can|could|should|would)\s+(?:i|we|you)\s+(?:cancel|terminate)\b{_NOT_AN_ORDER}"),
     _rule(1.0, r"\b(?:request|requesting|requested|confirm)\s+(?:a|the|my)\s+cancell?ation\b"),
     _rule(
         0.8,
@@ -68,6 +69,12 @@ _RULES: Final = (
         r"\b(?:want|wants|like|going|ready|decided|time|have|need)\s+to\s+(?:leave|quit)\b"
         r"(?!\s+(?:an?|my|the|some|it|this|you an?|feedback|now for|for work|home|early)\b)",
     ),
+    _rule(
+        0.8,
+        r"\b(?:i'm|i am|we're|we are)\s+leaving\b"
+        r"(?!\s+(?:an?|the|my|our|it|this|that|some|for|on|at|in|to|town|home|work|feedback|now|today|tomorrow)\b)",
+    ),
+    _rule(0.8, rf"\b(?:thinking\s+(?:about|of)|considering|tempted\s+to)\s+(?:cancel|leav|quit)\w*\b{_NOT_AN_ORDER}"),
     _rule(0.8, r"\b(?:taking|take)\s+(?:my|our)\s+(?:business|money|custom)\s+(?:elsewhere|somewhere)"),
     _rule(0.8, r"\bget(?:ting)?\s+out\s+of\s+(?:my|our|the|this)\s+(?:contract|subscription|membership|plan)\b"),
     _rule(
@@ -93,7 +100,7 @@ _RULES: Final = (
 
 # Every rule needs one of these; most turns hold none and are done after one search.
 _HINTS = re.compile(
-    r"cancel|terminat|renew|subscri|membership|account|contract|plan|service|policy|leave|quit|elsewhere|somewhere|"
+    r"cancel|terminat|renew|subscri|membership|account|contract|plan|service|policy|leav|quit|elsewhere|somewhere|"
     r"switch|competitor|provider|company|never|done|through|finished"
 )
 

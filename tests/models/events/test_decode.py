@@ -195,7 +195,7 @@ _events = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(event=_values | _events, topic=st.sampled_from(TOPICS), ascii_only=st.booleans())
 def test_arbitrary_json_never_raises(event: Any, topic: str, ascii_only: bool) -> None:
     """JSON of any shape, and events with any value in any field we read, are events or have a listed reason."""
@@ -204,7 +204,7 @@ def test_arbitrary_json_never_raises(event: Any, topic: str, ascii_only: bool) -
     _assert_total(decode(raw, topic, NOW, EventSettings()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     name=_names.filter(lambda name: not name.islower()),
     junk=st.dictionaries(st.text(max_size=10).map("x_{}".format), _values.filter(lambda v: v == v), max_size=5),

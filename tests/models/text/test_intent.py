@@ -25,6 +25,7 @@ ASKS = [
     "it's not working please cancel my subscription",
     "no i want to cancel",
     "I requested a cancellation last week",
+    "How can I cancel?",
 ]
 ANNOUNCES = [
     "I won't be renewing",
@@ -32,6 +33,8 @@ ANNOUNCES = [
     "I want to leave.",
     "we are taking our business elsewhere",
     "I am done with you",
+    "I am leaving, other shops do this better",
+    "I am thinking about cancelling",
     "never ordering from you again",
     "how can I get out of this contract",
     "we moved... moving to another provider next month",
@@ -55,6 +58,9 @@ STAYS = [
     "switching to the annual plan",
     "can I switch to paypal",
     "I want to leave a review",
+    "we are leaving for the airport",
+    "how do I cancel an order",
+    "I'm not thinking of leaving",
     "please unsubscribe me from the newsletter",
     "the plan of my account looks fine",
     "thanks, bye",
