@@ -177,9 +177,6 @@ class Engine:
     def _score_all(self, states: list[CustomerState], now: float, wall: float, changed: set[str]) -> list[Score]:
         if not states:
             return []
-        for state in states:
-            for summary in state.summaries.values():
-                summary.prune(now)
         exact = np.array([feature_vector(state.summaries, now) for state in states], dtype=np.float64)
         rows = served(exact)
         scored = self.model.score(rows)
@@ -205,6 +202,8 @@ class Engine:
         if now - state.snapshot_at < self._snapshot_every_s or len(state.pending) >= self._label.settings.max_pending:
             return
         state.snapshot_at = now
+        for summary in state.summaries.values():
+            summary.prune(now)
         changed.add(state.customer_id)
         state.pending.append(
             Snapshot(

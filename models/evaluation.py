@@ -92,13 +92,16 @@ class ProgressiveMetrics(msgspec.Struct, forbid_unknown_fields=True):
 
     def add(self, label: int, probability: float) -> float:
         """Count one example; returns its log loss."""
-        p = min(max(probability, EPSILON), 1.0 - EPSILON)
-        logit = math.log(p / (1.0 - p))
-        at = min(max(int((logit + _LOGIT_RANGE) * _PER_LOGIT), 0), _BINS - 1)
-        counts = self.positives if label else self.negatives
-        counts[at] += 1
+        p = EPSILON if probability < EPSILON else min(probability, 1.0 - EPSILON)
+        at = int((math.log(p / (1.0 - p)) + _LOGIT_RANGE) * _PER_LOGIT)
+        at = 0 if at < 0 else _BINS - 1 if at >= _BINS else at
+        if label:
+            self.positives[at] += 1
+            loss = -math.log(p)
+        else:
+            self.negatives[at] += 1
+            loss = -math.log1p(-p)
         self.sums[at] += probability
-        loss = -math.log(p) if label else -math.log1p(-p)
         self.log_loss_sum += loss
         self.brier_sum += (probability - label) ** 2
         return loss

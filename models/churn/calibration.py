@@ -63,8 +63,8 @@ class RecentLoss(msgspec.Struct, forbid_unknown_fields=True):
 
     def add(self, logit: float, label: int) -> None:
         """Count the loss of log-odds on one example."""
-        margin = min(max(logit if label else -logit, -LOGIT_LIMIT), LOGIT_LIMIT)
-        self.total = self.total * _KEEP + math.log1p(math.exp(-margin))
+        margin = logit if label else -logit
+        self.total = self.total * _KEEP + (math.log1p(math.exp(-margin)) if margin > -LOGIT_LIMIT else -margin)
         self.weight = self.weight * _KEEP + 1.0
 
     @property

@@ -103,8 +103,9 @@ class Learner:
                 f"'{example.feature_version}' (allowed: {len(self._columns)} of '{self._state.feature_version}')"
             )
         state, label = self._state, example.label
-        for name, emitted in zip(PREDICTORS, _emitted(example), strict=True):
-            state.metrics[name].add(label, emitted)
+        state.metrics["emitted"].add(label, example.probability)
+        state.metrics["rule"].add(label, example.rule_probability)
+        state.metrics["prior"].add(label, example.prior_probability)
         self._learn_rule(example)
         x = np.array(example.features, dtype=np.float32)  # as served; None becomes NaN
         self._learn_logistic(self._logistic.learn(x, label), label)
@@ -205,10 +206,6 @@ class Learner:
         state, settings = self._state, self._settings
         rarer = min(state.positives, state.examples - state.positives)
         return state.examples >= settings.min_labels and rarer >= settings.min_positives
-
-
-def _emitted(example: Example) -> tuple[float, float, float]:
-    return example.probability, example.rule_probability, example.prior_probability
 
 
 def _largest(values: Sequence[float | None]) -> float:

@@ -58,12 +58,12 @@ class LinearScorer:
 
 
 class LogisticState(msgspec.Struct, forbid_unknown_fields=True):
-    """All of a `LogisticLearner` as plain data. `weights` are (column, weight) in the order River met the columns."""
+    """All of a `LogisticLearner` as plain data, lists in the order of the columns."""
 
     counts: list[float]
     means: list[float]
-    variances: list[float]
-    weights: list[tuple[int, float]]
+    squares: list[float]
+    weights: list[float]
     intercept: float
     iterations: int
     blocks: int
@@ -90,12 +90,9 @@ class LogisticLearner:
 
     def learn(self, x: npt.NDArray[Any], label: int) -> float:
         """Learn one raw vector; returns the log-odds that the averaged weights gave it before its label was used."""
-        values = self._transforms.apply(x)
-        known = ~np.isnan(values)
-        self._scaler.learn(values, known)
-        z = self._scaler.standardise(values)
-        logit = float((np.where(known, z, 0.0) * self._average).sum()) + self._average_intercept
-        self._model.learn_one({name: v for name, v in zip(self._names, z.tolist(), strict=True) if v == v}, bool(label))
+        z = self._scaler.learn(self._transforms.apply(x))
+        logit = float(z @ self._average) + self._average_intercept
+        self._model.learn_one(dict(zip(self._names, z.tolist(), strict=True)), bool(label))
         if self._model.optimizer.n_iterations % _BLOCK_EXAMPLES == 0:
             self._take_average()
         return logit
@@ -109,12 +106,11 @@ class LogisticLearner:
         return self._form(self._present(), float(self._model.intercept))
 
     def state(self) -> LogisticState:
-        at = {name: index for index, name in enumerate(self._names)}
         return LogisticState(
             counts=self._scaler.counts.tolist(),
             means=self._scaler.means.tolist(),
-            variances=self._scaler.variances.tolist(),
-            weights=[(at[name], float(weight)) for name, weight in self._model.weights.items()],
+            squares=self._scaler.squares.tolist(),
+            weights=self._present().tolist(),
             intercept=float(self._model.intercept),
             iterations=self._model.optimizer.n_iterations,
             blocks=self._blocks,
@@ -125,13 +121,13 @@ class LogisticLearner:
     def load(self, state: LogisticState) -> None:
         """Continue from a state of the same columns; `ValueError` when the sizes differ."""
         columns = len(self._names)
-        sizes = {len(state.counts), len(state.means), len(state.variances), len(state.average)}
-        if sizes != {columns} or any(not 0 <= column < columns for column, _ in state.weights):
-            raise ValueError(f"logistic state of sizes {sorted(sizes)} does not fit {columns} columns")
+        listed = (state.counts, state.means, state.squares, state.weights, state.average)
+        if any(len(numbers) != columns for numbers in listed):
+            raise ValueError(f"logistic state of sizes {[len(numbers) for numbers in listed]} for {columns} columns")
         self._scaler.counts, self._scaler.means = np.array(state.counts), np.array(state.means)
-        self._scaler.variances = np.array(state.variances)
+        self._scaler.squares = np.array(state.squares)
         # River has no public way to set weights; the tests of `load` would notice a change.
-        self._model._weights = VectorDict({self._names[column]: weight for column, weight in state.weights})
+        self._model._weights = VectorDict(dict(zip(self._names, state.weights, strict=True)))
         self._model.intercept = state.intercept
         self._model.optimizer.n_iterations = state.iterations
         self._blocks = state.blocks
@@ -152,7 +148,7 @@ class LogisticLearner:
         return LinearForm(
             weights=tuple(weights.tolist()),
             means=tuple(self._scaler.means.tolist()),
-            deviations=tuple(np.sqrt(self._scaler.variances).tolist()),
+            deviations=tuple(self._scaler.deviations().tolist()),
             intercept=intercept,
             clip=CLIP,
         )

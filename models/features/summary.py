@@ -17,6 +17,7 @@ import hashlib
 import math
 from bisect import bisect_left
 from collections.abc import Callable
+from operator import add
 
 import msgspec
 
@@ -128,19 +129,16 @@ class Summary(msgspec.Struct, array_like=True):
 
         Only counters that add (or are derived and add) have a meaning in the result.
         """
-        today = int(now // DAY_S)
+        today, tiles = int(now // DAY_S), self.tiles
+        days = [day for day in sorted(tiles, reverse=True) if day <= today]
         running: list[Number] = [0] * len(layout.tiles)
         sums: list[list[Number]] = []
-        for day in sorted(self.tiles, reverse=True):
-            age = today - day
-            if age < 0:
-                continue
-            while len(sums) < len(SPANS_DAYS) and age >= SPANS_DAYS[len(sums)]:
-                sums.append(running)
-            if len(sums) == len(SPANS_DAYS):
-                break
-            running = [a + b for a, b in zip(running, self.tiles[day], strict=True)]
-        sums.extend([running] * (len(SPANS_DAYS) - len(sums)))
+        taken = 0
+        for span in SPANS_DAYS:
+            while taken < len(days) and days[taken] > today - span:
+                running = list(map(add, running, tiles[days[taken]]))
+                taken += 1
+            sums.append(running)
         return sums
 
     def prune(self, now: float) -> None:

@@ -6,8 +6,10 @@ is several times faster than encoding a dictionary for each event.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from random import Random
 from time import gmtime, strftime
 from typing import Final, NamedTuple
@@ -61,9 +63,7 @@ class Mail:
     def deliver(self, until: int | None) -> Iterator[SimulatedEvent]:
         """What arrives before a time, or everything."""
         self._waiting.sort()
-        count = len(self._waiting)
-        if until is not None:
-            count = next((n for n, (arrival, _, _) in enumerate(self._waiting) if arrival >= until), count)
+        count = len(self._waiting) if until is None else bisect_left(self._waiting, until, key=itemgetter(0))
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         for _, _, event in ready:
             yield event
@@ -92,7 +92,8 @@ class Mail:
         dice, received = self._dice, at + lag
         if dice.random() < self._settings.skewed_rate:
             skew = dice.randint(-_SKEW_MS, _SKEW_MS)
-            return f'"originalTimestamp":"{iso(at + skew)}","sentAt":"{iso(received + skew)}","receivedAt":"{iso(received)}"'
+            client, sending = iso(at + skew), iso(received + skew)
+            return f'"originalTimestamp":"{client}","sentAt":"{sending}","receivedAt":"{iso(received)}"'
         original, sent = at - _NETWORK_MS, received - _NETWORK_MS
         return (
             f'"timestamp":"{iso(at)}","originalTimestamp":"{iso(original)}",'

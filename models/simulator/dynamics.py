@@ -36,10 +36,10 @@ BILLING_DAYS = 30
 NEWCOMER_DAYS = np.float32(40.0)
 
 #: Daily probabilities. A complaint that is not voiced only spoils the mood.
-COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.0045, 0.001, 0.006, 0.004
+COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.007, 0.001, 0.006, 0.004
 RESOLVED_SHARE = 0.6
 REFUND_SHARE = 0.4
-WISH_PER_HAZARD = 2.5
+WISH_PER_HAZARD = 3.0
 SLIDE_START = 0.0045
 
 COMPLAINED, ASKED_TO_LEAVE, ASKED, PRAISED = range(4)
@@ -139,7 +139,7 @@ def settle(state: Floats, luck: Luck) -> None:
     """Move the state to the next day, in place."""
     count = state.shape[1]
     state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.08) * state[SLIDE]
-    state[VISITS] += np.float32(0.08) * luck.normal(count)
+    state[VISITS] += np.float32(0.03) * luck.normal(count)
     state[VISITS] *= np.float32(0.97)
     state[MOOD] *= np.float32(0.96)
     state[MOOD] += np.float32(0.08) * luck.normal(count)

@@ -45,7 +45,7 @@ LATE: Final = Topic(
         (
             "Hello! Just a quick one: order {order} is a little late, any news? No rush, thanks.",
             "Hi there, love the service usually, but the {product} has not arrived yet. Could you have a look?",
-            "Good morning, could you help me find my parcel {order}? It is {days} days late, I am sure it will turn up.",
+            "Good morning, could you help me find my parcel {order}? It is {days} days late, I guess it will turn up.",
         ),
     ),
     (
@@ -56,8 +56,8 @@ LATE: Final = Topic(
         "The mail said between 10 and 12. Nobody came.",
     ),
     (
-        "I found it: the parcel was sorted to the wrong depot. It goes out tomorrow morning, and delivery is free of charge.",
-        "I have sent a new box by express just now. You will have it tomorrow and can keep the other one if it shows up.",
+        "I found it: the parcel was sorted to the wrong depot. It goes out tomorrow morning, free of charge.",
+        "I have sent a new box by express just now. You will have it tomorrow and can keep both if it shows up.",
         "The courier confirms that it is on the van today. I have also added a credit of {amount} for the trouble.",
     ),
     (
@@ -96,7 +96,7 @@ DOUBLE_CHARGE: Final = Topic(
         "Now my account is overdrawn because of this.",
     ),
     (
-        "You are right, I see the second charge. I have refunded {amount}, it will be on your card in two to three days.",
+        "You are right, I see the second charge. I have refunded {amount}, it takes two to three days.",
         "That was our mistake, sorry. The double payment is cancelled and this month is on us.",
         "I have corrected the invoice and the amount is already on its way back to you.",
     ),
@@ -287,7 +287,7 @@ GLAD: Final = (
     (
         "Perfect, thank you so much!",
         "Wonderful, that was quick. Have a great day!",
-        "Thanks a lot, you were very helpful!",
+        "Thanks a lot, great help!",
     ),
 )
 DISAPPOINTED: Final = (

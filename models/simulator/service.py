@@ -10,6 +10,7 @@ import orjson
 
 from models.simulator import dynamics
 from models.simulator.arrival import Mail, iso
+from models.simulator.luck import Floats
 from models.simulator.shop import CURRENCY, PLANS
 from models.simulator.transcripts import Talk, talk, topic_of
 from models.simulator.visits import Visits
@@ -133,7 +134,7 @@ class Service:
         return body
 
 
-def _reason(state: dynamics.Floats, price: float) -> str:
+def _reason(state: Floats, price: float) -> str:
     """What the customer gives as the reason: the driver that stands out most."""
     drivers = {
         "payment": state[dynamics.FAILED],

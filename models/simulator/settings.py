@@ -26,8 +26,8 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     intercept: float = -8.4
-    disengaged: float = 2.4
-    payment_failed: float = 2.4
+    disengaged: float = 2.2
+    payment_failed: float = 2.6
     unresolved: float = 2.6
     displeased: float = 1.0
     refunded: float = 0.5

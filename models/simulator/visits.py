@@ -7,7 +7,7 @@ from random import Random
 from models.simulator.arrival import Mail
 from models.simulator.shop import CURRENCY, PRODUCTS, Product
 
-_SEARCH, _ADD, _CHECKOUT, _ORDER, _COUPON = 0.3, 0.22, 0.55, 0.65, 0.15
+_SEARCH, _ADD, _CHECKOUT, _ORDER, _COUPON = 0.15, 0.13, 0.5, 0.65, 0.15
 _MORE_VIEWS, _MAX_VIEWS = 0.5, 12
 _STEP_MS = 70_000
 _PAGES = tuple(
@@ -59,7 +59,7 @@ class Visits:
         if dice.random() < _SEARCH:
             steps.append(("Products Searched", f'{{"query":"{dice.choice(_QUERIES)}"}}'))
         cart: list[tuple[Product, int]] = []
-        views = 1
+        views = 0
         while views < _MAX_VIEWS and dice.random() < _MORE_VIEWS:
             views += 1
         for _ in range(views):

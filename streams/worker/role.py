@@ -56,7 +56,7 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._producer.stop()
 
-    async def lookup(self, customer_id: str) -> dict[str, Any] | None:
+    def customer(self, customer_id: str) -> dict[str, Any] | None:
         """The live state of a customer held by this worker, as JSON types; None if it is not held here."""
         partition = self._partitions.get(self._intake.home(customer_id))
         state = partition[0].engine.customer(customer_id) if partition else None
