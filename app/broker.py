@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ import msgspec
 from app import notes
 from app.errors import AppError, NoBrokerError, UsageError
 from models.settings import Settings
-from streams.embedded import EmbeddedBroker, EmbeddedBrokerError
+from streams.embedded import EmbeddedBroker, EmbeddedBrokerError, answers
 
 #: The first join of a group takes up to half the rebalance time; nobody else is on an embedded broker.
 _EMBEDDED_SESSION_S, _EMBEDDED_REBALANCE_S = 6.0, 4.0
-_CONNECT_S = 2.0
 
 MEMORY_ONLY = "embedded broker in memory: everything on it is gone when this command stops (set EBBTIDE_BROKER to keep)"
 
@@ -65,7 +63,7 @@ def find_broker(settings: Settings) -> Settings:
         raise NoBrokerError(
             f"no broker: set EBBTIDE_BROKER or start `ebbtide up` (looked for {str(notes.broker_path(settings))!r})"
         )
-    if not _answers(running.bootstrap):
+    if not answers(running.bootstrap):
         raise NoBrokerError(
             f"no broker: process {running.pid} noted the embedded broker {running.bootstrap}, which does not answer; "
             "set EBBTIDE_BROKER or restart `ebbtide up`"
@@ -93,12 +91,3 @@ def _log_path(settings: Settings) -> Path:
         reason = (error.strerror or str(error)).lower()
         raise AppError(f"cannot create {str(path.parent)!r} (data_dir): {reason}") from None
     return path
-
-
-def _answers(bootstrap: str) -> bool:
-    host, _, port = bootstrap.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-    except (OSError, ValueError):
-        return False
-    return True
