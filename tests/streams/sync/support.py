@@ -1,0 +1,130 @@
+"""What the tests of sync and destinations share: scores, a secret, an engine on a real HTTP server."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from models.records import ModelRef, Reason, Score
+from models.settings import SyncSettings
+from streams.destinations.webhook import Webhook
+from streams.sync.delivery import DeadLetter, Engine
+from streams.sync.http import Sender
+from streams.sync.ledger import Ledger
+from streams.sync.pending import Origin
+from streams.sync.report import Metrics, Report
+from streams.telemetry import Telemetry
+
+SECRET_KEY = bytes(range(100, 132))
+SECRET = "whsec_" + base64.b64encode(SECRET_KEY).decode()
+OTHER_SECRET = "whsec_" + base64.b64encode(bytes(range(40))).decode()
+
+
+def make_score(customer_id: str, *, revision: int = 1, likely: bool = True, band: str = "", **changes: Any) -> Score:
+    """A valid score; revisions are a minute apart."""
+    fields: dict[str, Any] = {
+        "score_id": f"{customer_id[:20]}-{revision}",
+        "customer_id": customer_id,
+        "probability": 0.5 if likely else 0.05,
+        "band": band or ("high" if likely else "low"),
+        "likelihood_to_churn": likely,
+        "eligible": True,
+        "percentile": 90.0,
+        "horizon_days": 30.0,
+        "label_kind": "cancellation",
+        "reasons": (Reason(1, "days_since_order", 40.0, 1.25), Reason(2, "cancel_intent", None, 0.5)),
+        "model": ModelRef("logistic", "v7"),
+        "feature_version": "f1",
+        "source_offsets": {"purchases/0": 17},
+        "as_of": f"2026-03-01T10:{revision // 60 % 60:02d}:{revision % 60:02d}Z",
+        "event_watermark": "2026-03-01T09:59:00Z",
+        "scored_at": f"2026-03-01T1{revision // 3600}:{revision // 60 % 60:02d}:{revision % 60:02d}Z",
+        "revision": revision,
+        "features": {"secret_feature": 1.0},
+    }
+    return Score(**(fields | changes))
+
+
+class Bench:
+    """An engine with its ledger and dead letters; `feed` gives it scores as if read from partition 0."""
+
+    def __init__(self, settings: SyncSettings, ledger: Ledger, sender: Sender, seed: int) -> None:
+        self.letters: list[DeadLetter] = []
+        self.telemetry = Telemetry("sync")
+        self.report = Report(Metrics(self.telemetry), "webhook")
+        self.ledger = ledger
+        destination = Webhook.from_settings(settings)
+
+        assert destination is not None
+
+        self.engine = Engine(
+            destination, settings, ledger, self.report, send=sender.send, bury=self._bury, rng=random.Random(seed)
+        )
+        self.offset = 0
+
+    async def _bury(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+    def feed(self, *scores: Score) -> None:
+        for score in scores:
+            self.engine.backlog.offer(score, Origin("scores", 0, self.offset))
+            self.offset += 1
+
+    @property
+    def settled(self) -> int:
+        """The offset that could be committed."""
+        return self.engine.backlog.offsets.committable().get(("scores", 0), 0)
+
+
+def sync_settings(url: str, **changes: Any) -> SyncSettings:
+    """Settings for a receiver on this machine, with short waits."""
+    fields: dict[str, Any] = {
+        "webhook_url": url,
+        "webhook_secret": SECRET,
+        "webhook_allow_private": True,
+        "timeout_s": 5.0,
+        "retry_base_s": 0.01,
+        "retry_cap_s": 0.05,
+    }
+    return SyncSettings(**(fields | changes))
+
+
+@asynccontextmanager
+async def running(settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True) -> AsyncIterator[Bench]:
+    """An engine that delivers to `settings.webhook_url` by real HTTP until the block ends."""
+    import asyncio
+
+    destination = Webhook.from_settings(settings)
+
+    assert destination is not None
+
+    with Ledger(folder / "webhook.sqlite", destination.identity) as ledger:
+        async with Sender(
+            timeout_s=settings.timeout_s,
+            connections=settings.concurrency,
+            allow_private=settings.webhook_allow_private,
+        ) as sender:
+            bench = Bench(settings, ledger, sender, seed)
+            task = asyncio.create_task(bench.engine.run())
+            if released:
+                bench.engine.release()
+            try:
+                yield bench
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+
+
+async def until(condition: Any, timeout_s: float = 15.0) -> None:
+    """Let the event loop run until a condition holds; fails after `timeout_s`."""
+    import asyncio
+
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
