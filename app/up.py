@@ -2,7 +2,7 @@
 
 Start order is the order of an event's way and so is the stop order: the worker drains first, so that what it
 still writes is consumed by the trainer, the warehouse and the sync before they stop. Each child leads a
-process group of its own, out of reach of the terminal's Ctrl-C, so that it is the supervisor that decides the
+session of its own, out of reach of the terminal's Ctrl-C, so that it is the supervisor that decides the
 order. A supervisor that is killed takes its children with it: see `app.lifeline`.
 """
 
@@ -144,7 +144,10 @@ class ProcessGroup:
         return self._output.tail(name)
 
     def fatal(self) -> Failure | None:
-        """The first failure that no restart can mend."""
+        """The first failure that no restart can mend. Raises what ended a supervising task itself."""
+        for child in self._children.values():
+            if child.task is not None and child.task.done() and not child.task.cancelled():
+                child.task.result()
         return next((failure for failure in self.failures if failure.fatal), None)
 
     @property
@@ -187,7 +190,7 @@ class ProcessGroup:
                 stdout=target,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self._env,
-                process_group=0,
+                start_new_session=True,
             )
         finally:
             if not isinstance(target, int):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.output import Prefixed, ToFiles
+from app.roles import loop_factory
 from app.up import Backoff, ProcessGroup, role_group
 from models.settings import Settings, SyncSettings
 from tests.app.tools import child_env, gone, python, until, wait_until, with_broker
@@ -32,11 +33,18 @@ def group(output, *, backoff=QUICK, drain_s=10.0, **codes):
     return ProcessGroup({n: python(c) for n, c in codes.items()}, child_env(), output, backoff=backoff, drain_s=drain_s)
 
 
+def run_in_loop(main):
+    """Run in the event loop that `ebbtide up` uses."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(main)
+
+
 def says(path: Path, word: str, times: int = 1):
     return lambda: path.exists() and path.read_text().split().count(word) >= times
 
 
-def test_children_start_and_drain(tmp_path):
+@pytest.mark.parametrize("run_main", [run_in_loop, asyncio.run], ids=["as up", "plain asyncio"])
+def test_children_start_and_drain(tmp_path, run_main):
     """Each child runs with its own process id, and a stop lets it end by itself."""
 
     async def run():
@@ -47,7 +55,7 @@ def test_children_start_and_drain(tmp_path):
             running = [children.status(name) for name in children.names]
         return children, running
 
-    children, running = asyncio.run(run())
+    children, running = run_main(run())
 
     assert [status["state"] for status in running] == ["running", "running"]
     assert all(gone(status["pid"]) for status in running)
@@ -65,7 +73,7 @@ def test_stop_goes_in_start_order(tmp_path):
             await until(lambda: stream.getvalue().count("here") == 2)
         return stream.getvalue().splitlines()
 
-    assert asyncio.run(run())[-2:] == ["a | bye", "b | bye"]
+    assert run_in_loop(run())[-2:] == ["a | bye", "b | bye"]
 
 
 def test_a_crashed_child_is_restarted_and_its_failure_kept(tmp_path):
@@ -80,7 +88,7 @@ def test_a_crashed_child_is_restarted_and_its_failure_kept(tmp_path):
             await until(says(tmp_path / "a.log", "here", times=2))
             return before, children.status("a"), children.failures
 
-    before, after, failures = asyncio.run(run())
+    before, after, failures = run_in_loop(run())
 
     assert (after["state"], after["restarts"]) == ("running", 1)
     assert after["pid"] != before
@@ -96,7 +104,7 @@ def test_a_child_that_ends_by_itself_counts_as_crashed(tmp_path):
             await until(lambda: len(children.failures) >= 3)
         return children.failures[0]
 
-    failure = asyncio.run(run())
+    failure = run_in_loop(run())
 
     assert (failure.exit_code, failure.detail, failure.fatal) == (0, "done with it", False)
 
@@ -110,7 +118,7 @@ def test_a_settings_fault_is_final(tmp_path):
             fatal = await until(children.fatal)
             return fatal, children.status("a")
 
-    fatal, status = asyncio.run(run())
+    fatal, status = run_in_loop(run())
 
     assert (fatal.exit_code, fatal.detail) == (2, "unknown setting")
     assert (status["state"], status["restarts"], status["pid"]) == ("failed", 0, None)
@@ -125,7 +133,7 @@ def test_a_stubborn_child_is_killed_after_its_time(tmp_path):
             await until(says(tmp_path / "a.log", "here"))
             return children.status("a")["pid"]
 
-    assert gone(asyncio.run(run()))
+    assert gone(run_in_loop(run()))
 
 
 def test_what_a_child_started_ends_with_it(tmp_path):
@@ -140,7 +148,7 @@ def test_what_a_child_started_ends_with_it(tmp_path):
             await until(says(tmp_path / "a.log", "here", times=2))
         return [int(word) for word in (tmp_path / "a.log").read_text().split() if word.isdigit()]
 
-    grandchildren = asyncio.run(run())
+    grandchildren = run_in_loop(run())
 
     assert len(grandchildren) >= 2
     wait_until(lambda: all(gone(pid) for pid in grandchildren))
@@ -161,10 +169,22 @@ def test_one_child_can_be_stopped_and_started(tmp_path):
             await until(says(tmp_path / "a.log", "here", times=2))
             return down, other, children.status("b")["pid"], children.failures
 
-    down, before, after, failures = asyncio.run(run())
+    down, before, after, failures = run_in_loop(run())
 
     assert (down, failures) == ("stopped", [])
     assert before == after
+
+
+def test_a_program_that_does_not_exist_is_told(tmp_path):
+    """A child that cannot even be started does not fail in silence."""
+
+    async def run():
+        children = ProcessGroup({"a": (str(tmp_path / "none"),)}, child_env(), ToFiles(tmp_path))
+        await children.start()
+        await until(children.fatal)
+
+    with pytest.raises(FileNotFoundError):
+        run_in_loop(run())
 
 
 def test_backoff_doubles_up_to_its_bound():
@@ -188,7 +208,7 @@ def test_prefixed_lines_stay_whole():
         await follower
         return stream.getvalue(), output.tail("worker")
 
-    text, tail = asyncio.run(run())
+    text, tail = run_in_loop(run())
 
     assert text == "worker | one\nworker | two\nworker | three\n"
     assert tail == "one / two / three"
