@@ -1,0 +1,173 @@
+"""The warehouse's tables: their columns, what each means, and how feature columns are added.
+
+The statements below are the only place that names columns; `COMMENT ON` carries the meanings into the file, so
+a reader finds them with `SELECT column_name, comment FROM duckdb_columns()`. There are no keys or indexes: an
+index makes small upserts rewrite the file again and again, and `writer` keeps rows unique by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from streams.warehouse.errors import WarehouseDamaged
+
+#: (column, type, meaning) of a score. All times are UTC.
+SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("customer_id", "VARCHAR", "the customer: userId, or anonymous:anonymousId"),
+    ("score_id", "VARCHAR", "names this score; the same in features and at destinations"),
+    ("revision", "BIGINT", "counts the scores of the customer; the highest is the newest"),
+    (
+        "probability",
+        "DOUBLE",
+        "calibrated probability that the customer leaves within horizon_days, 0 to 1; 1 once gone",
+    ),
+    ("band", "VARCHAR", "low, medium, high, critical; left once the customer is gone or outside the cohort"),
+    ("likelihood_to_churn", "BOOLEAN", "whether to act: eligible and at or above the probability set for it"),
+    ("eligible", "BOOLEAN", "false once the customer has left, or is not in the cohort that the label speaks of"),
+    ("percentile", "DOUBLE", "share of scored customers with no greater probability, in percent"),
+    ("horizon_days", "DOUBLE", "days that the probability looks ahead"),
+    ("label_kind", "VARCHAR", "what churn means here: cancellation or inactivity"),
+    (
+        "reasons",
+        'STRUCT("rank" BIGINT, feature VARCHAR, "value" DOUBLE, contribution DOUBLE)[]',
+        "top reasons by rank; contribution in log-odds against the average customer; reasons[1].feature is the first",
+    ),
+    ("model_name", "VARCHAR", "which model made the probability: rule, prior, or a learned one"),
+    ("model_version", "VARCHAR", "the version of that model as published on topic model"),
+    ("feature_version", "VARCHAR", "version of the feature definitions"),
+    (
+        "source_offsets",
+        "STRUCT(source VARCHAR, last_offset BIGINT)[]",
+        "per source topic/partition the last offset that is part of the score; map_from_entries() makes it a map",
+    ),
+    ("as_of", "TIMESTAMP", "UTC time that the features speak of"),
+    ("event_watermark", "TIMESTAMP", "UTC event time up to which the worker had seen events"),
+    ("scored_at", "TIMESTAMP", "UTC time of scoring"),
+    ("schema_version", "BIGINT", "version of the score record"),
+    ("generation", "BIGINT", "how often the scores topic had begun anew; orders before revision"),
+)
+
+LABEL_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("example_id", "VARCHAR", "names this example"),
+    ("customer_id", "VARCHAR", "the customer"),
+    ("as_of", "TIMESTAMP", "UTC time of the prediction that matured"),
+    ("matured_at", "TIMESTAMP", "UTC time at which the truth was known"),
+    ("horizon_days", "DOUBLE", "days within which leaving counts"),
+    ("label", "BIGINT", "1 if the customer left within the horizon, else 0"),
+    ("probability", "DOUBLE", "the probability that was emitted then"),
+    ("rule_probability", "DOUBLE", "what the recency rule said then"),
+    ("prior_probability", "DOUBLE", "what the plain churn rate said then"),
+    ("model_name", "VARCHAR", "which model made the emitted probability"),
+    ("model_version", "VARCHAR", "the version of that model"),
+    ("feature_version", "VARCHAR", "version of the feature definitions"),
+)
+
+FEATURE_KEYS: tuple[tuple[str, str, str], ...] = (
+    ("customer_id", "VARCHAR", "the customer"),
+    ("as_of", "TIMESTAMP", "UTC time that the features speak of"),
+    ("score_id", "VARCHAR", "the score made from them"),
+)
+
+CONSUMED_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("topic", "VARCHAR", "logical topic name"),
+    ("partition", "BIGINT", "partition of the topic"),
+    ("next_offset", "BIGINT", "the first offset that is not in this file yet"),
+    ("generation", "BIGINT", "how often the topic had begun anew"),
+    ("cluster_id", "VARCHAR", "the Kafka cluster that the offset belongs to; empty if it did not say"),
+)
+
+SNAPSHOT_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("number", "BIGINT", "number of the snapshot, as in its file name; in the live file: of the last one begun"),
+    ("created_at", "TIMESTAMP", "UTC time of publication"),
+    ("event_watermark", "TIMESTAMP", "UTC event time that the newest score had seen"),
+    ("scores", "BIGINT", "rows of scores: customers"),
+    ("scores_history", "BIGINT", "rows of scores_history: scores"),
+    ("labels", "BIGINT", "rows of labels: matured examples"),
+)
+
+#: (table, meaning, columns). `features` gets one DOUBLE column more for every feature it meets.
+TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
+    ("scores", "one row per customer: the newest score", SCORE_COLUMNS),
+    ("scores_history", "every score that was emitted, in the order of arrival", SCORE_COLUMNS),
+    ("features", "the feature vector of every score, one column per feature; NULL is unknown", FEATURE_KEYS),
+    ("labels", "matured examples: what was predicted and what then happened", LABEL_COLUMNS),
+    ("consumed", "how far each partition is in this file; written together with its rows", CONSUMED_COLUMNS),
+    ("snapshot_info", "one row: which snapshot this is", SNAPSHOT_COLUMNS),
+)
+
+_VIEW = """CREATE VIEW likely_to_churn AS
+SELECT customer_id, probability, band, percentile, reasons, horizon_days, label_kind, model_name, model_version,
+       as_of, scored_at, score_id
+FROM scores WHERE likelihood_to_churn ORDER BY probability DESC, customer_id"""
+_VIEW_MEANING = "the customers to act on now, most likely first"
+
+FEATURE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+#: More feature columns than this come from a broken or hostile producer, not from a feature registry.
+MAX_FEATURES = 1000
+RESERVED_NAMES = frozenset(name for name, _, _ in FEATURE_KEYS)
+
+
+def create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables, comments and the view in an empty file.
+
+    Raises
+    ------
+    WarehouseDamaged
+        The file has tables already, and they are not these.
+    """
+    if not connection.execute("SELECT 1 FROM duckdb_tables() LIMIT 1").fetchall():
+        connection.execute("BEGIN")
+        for name, meaning, columns in TABLES:
+            _create_table(connection, name, meaning, columns)
+        connection.execute(_VIEW)
+        connection.execute(f"COMMENT ON VIEW likely_to_churn IS {_quoted(_VIEW_MEANING)}")
+        connection.execute("COMMIT")
+    _check(connection)
+
+
+def feature_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The feature columns so far, in the order in which they came."""
+    return [name for name in _columns_of(connection, "features") if name not in RESERVED_NAMES]
+
+
+def add_features(connection: duckdb.DuckDBPyConnection, names: Iterable[str], meanings: Mapping[str, str]) -> None:
+    """Add a column for each name, which must match FEATURE_NAME; older rows hold NULL there."""
+    for name in names:
+        connection.execute(f'ALTER TABLE features ADD COLUMN "{name}" DOUBLE')
+        if name in meanings:
+            connection.execute(f'COMMENT ON COLUMN features."{name}" IS {_quoted(meanings[name])}')
+
+
+def _create_table(
+    connection: duckdb.DuckDBPyConnection, name: str, meaning: str, columns: tuple[tuple[str, str, str], ...]
+) -> None:
+    body = ", ".join(f'"{column}" {kind}' for column, kind, _ in columns)
+    connection.execute(f"CREATE TABLE {name} ({body})")
+    connection.execute(f"COMMENT ON TABLE {name} IS {_quoted(meaning)}")
+    for column, _, text in columns:
+        connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {_quoted(text)}')
+
+
+def _check(connection: duckdb.DuckDBPyConnection) -> None:
+    problems = []
+    for name, _, columns in TABLES:
+        wanted = [column for column, _, _ in columns]
+        found = _columns_of(connection, name)
+        if (found[: len(wanted)] if name == "features" else found) != wanted:
+            problems.append(f"table {name} has columns {', '.join(found) or 'none'}; needed: {', '.join(wanted)}")
+    if problems:
+        raise WarehouseDamaged("; ".join(problems))
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal ORDER BY column_index", [table]
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
