@@ -1,0 +1,177 @@
+"""The trainer without its transport: records of topic `examples` in, records of topic `model` out.
+
+Two records are published together, in this order: the checkpoint (key `<label>:checkpoint`: all that was learned and
+the offset of the last example in it) and the model (key `<label>`: what scorers apply). They lie in one partition, so
+whoever has read a model has passed its checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from models.churn.learner import Learner
+from models.churn.record import InvalidModel, label_key
+from models.churn.serving import ServingModel
+from models.events.quarantine import quarantine_record
+from models.events.types import Rejection
+from models.features.base import Feature
+from models.records import Example
+from models.settings import Settings
+from streams.chunks import Outgoing
+from streams.topics import EXAMPLES
+
+log = logging.getLogger(__name__)
+
+#: Why an example was not learned.
+ALREADY_LEARNED, MALFORMED, OTHER_FEATURES, OTHER_LABEL = (
+    "already_learned",
+    "malformed",
+    "other_features",
+    "other_label",
+)
+SKIP_REASONS = (ALREADY_LEARNED, MALFORMED, OTHER_FEATURES, OTHER_LABEL)
+_CHECKPOINT_FORMAT = 1
+_MAX_KEY_BYTES = 1000
+
+_examples = msgspec.json.Decoder(Example)
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The value of a checkpoint record. `sha256` is that of the bytes of `state`."""
+
+    format: int
+    offset: int
+    sha256: str
+    state: msgspec.Raw
+
+
+_checkpoints = msgspec.json.Decoder(Checkpoint)
+
+
+class TrainerCore:
+    """Learns examples in offset order, each offset at most once, and writes what is to be published."""
+
+    def __init__(self, settings: Settings, features: Sequence[Feature], feature_version: str) -> None:
+        self._settings = settings
+        self._features, self._feature_version = features, feature_version
+        self.learner = Learner(features, feature_version, settings.label, settings.trainer)
+        self.key = label_key(settings.label.kind, settings.label.horizon_days)
+        self.offset = -1
+        self.unpublished = 0
+        self.learned: Counter[int] = Counter()
+        self.skipped: Counter[str] = Counter()
+
+    @property
+    def checkpoint_key(self) -> str:
+        """The record key of the checkpoint."""
+        return f"{self.key}:checkpoint"
+
+    def restore(self, checkpoints: Iterable[bytes], model: bytes | None) -> None:
+        """Go on from the newest usable of `checkpoints` (oldest first). `model` is the newest published model.
+
+        A checkpoint that fails its checks is logged and passed over; without a usable one the learner starts fresh.
+        The model is due for publishing again when it is not what the checkpoint would publish.
+        """
+        for raw in reversed(list(checkpoints)):
+            try:
+                self.learner, self.offset = self._open(raw)
+                break
+            except InvalidModel as error:
+                log.error("passed over a checkpoint of %d bytes: %s", len(raw), error)
+        if self.offset >= 0 and self.model().to_record() != model:
+            self.unpublished = 1
+
+    def take(self, records: Sequence[Any], now: float) -> list[Outgoing]:
+        """Learn the records of a chunk that were not learned before.
+
+        `now` in epoch seconds is when they were read. Returns the quarantine records of those that are malformed.
+        """
+        refused: list[Outgoing] = []
+        for record in records:
+            if record.offset <= self.offset:
+                self.skipped[ALREADY_LEARNED] += 1
+                continue
+            try:
+                example = _examples.decode(record.value if record.value is not None else b"")
+                reason = self._unfit(example)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self.skipped[MALFORMED] += 1
+                refused.append(_quarantine(record, str(error), now))
+                continue
+            if reason is not None:
+                self.skipped[reason] += 1
+                continue
+            self._learn(example, record.offset)
+        return refused
+
+    def model(self) -> ServingModel:
+        """The model of everything learned so far."""
+        return self.learner.serving(self.offset)
+
+    def publication(self) -> list[Outgoing]:
+        """The records to send now: checkpoint, then model. What they hold counts as published."""
+        self.unpublished = 0
+        checkpoint = Outgoing(self.checkpoint_key.encode(), self._checkpoint())
+        return [checkpoint, Outgoing(self.key.encode(), self.model().to_record())]
+
+    def _learn(self, example: Example, offset: int) -> None:
+        self.learner.learn(example)
+        self.offset = offset
+        self.unpublished += 1
+        self.learned[example.label] += 1
+
+    def _unfit(self, example: Example) -> str | None:
+        """Why a well-formed example must not be learned; `msgspec.ValidationError` when it contradicts itself."""
+        if example.feature_version != self._feature_version:
+            return OTHER_FEATURES
+        if example.horizon_days != self._settings.label.horizon_days:
+            return OTHER_LABEL
+        if len(example.features) != len(self._features):
+            raise msgspec.ValidationError(
+                f"{len(example.features)} features of version '{example.feature_version}' "
+                f"(allowed: {len(self._features)})"
+            )
+        if any(abs(value) > _LARGEST_FEATURE for value in example.features if value is not None):
+            raise msgspec.ValidationError(f"a feature is beyond {_LARGEST_FEATURE} (vectors are 32-bit floats)")
+        return None
+
+    def _checkpoint(self) -> bytes:
+        state = msgspec.json.encode(self.learner.checkpoint())
+        digest = hashlib.sha256(state).hexdigest()
+        return msgspec.json.encode(Checkpoint(_CHECKPOINT_FORMAT, self.offset, digest, msgspec.Raw(state)))
+
+    def _open(self, raw: bytes) -> tuple[Learner, int]:
+        try:
+            checkpoint = _checkpoints.decode(raw)
+            plain = msgspec.json.decode(checkpoint.state)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidModel(f"not a checkpoint: {error}") from error
+        digest = hashlib.sha256(bytes(checkpoint.state)).hexdigest()
+        if checkpoint.format != _CHECKPOINT_FORMAT or checkpoint.sha256 != digest or checkpoint.offset < 0:
+            raise InvalidModel(
+                f"format {checkpoint.format}, offset {checkpoint.offset}, sha256 '{checkpoint.sha256[:80]}' "
+                f"(allowed: format {_CHECKPOINT_FORMAT}, offset from 0, sha256 '{digest}')"
+            )
+        if not isinstance(plain, dict):
+            raise InvalidModel("the checkpoint's state is not an object")
+        settings = self._settings
+        learner = Learner.restore(plain, self._features, self._feature_version, settings.label, settings.trainer)
+        return learner, checkpoint.offset
+
+
+#: The largest 32-bit float.
+_LARGEST_FEATURE = 3.4028234663852886e38
+
+
+def _quarantine(record: Any, detail: str, now: float) -> Outgoing:
+    value = quarantine_record(
+        Rejection("malformed_example", detail),
+        topic=EXAMPLES, partition=record.partition, offset=record.offset, key=record.key, raw=record.value, at=now,
+    )  # fmt: skip
+    return Outgoing(record.key if record.key and len(record.key) <= _MAX_KEY_BYTES else None, value.to_json())
