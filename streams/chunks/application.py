@@ -50,8 +50,7 @@ class ChunkApp(faust.App):
 
     def lag(self) -> dict[TP, int]:
         """Records not yet settled, by assigned partition; empty before the consumer has started."""
-        consumer = cast("ChunkConsumer", self.consumer)
-        return consumer.lag() if self.consumer_generation_id >= 0 else {}
+        return cast("ChunkConsumer", self.consumer).lag()
 
     async def before_revoke(self, revoked: set[TP]) -> None:
         """Call the callback given to `on_revoke`."""
@@ -146,8 +145,9 @@ async def _settle(app: ChunkApp) -> None:
     """Finish what is in flight and commit it, so that a clean stop repeats nothing."""
     consumer = app.consumer
     consumer.stop_flow()
-    if app.consumer_generation_id >= 0:
-        await app.before_revoke(set(consumer.assignment()))
+    assigned = set(consumer.assignment())
+    if assigned:
+        await app.before_revoke(assigned)
         await consumer.commit()
 
 

@@ -14,6 +14,7 @@ Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each wit
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -97,29 +98,49 @@ class ChunkConsumer(driver.Consumer):
         self._chunk_records: int = worker.chunk_records
         self._max_chunks: int = worker.max_chunks_per_partition
         self._trackers: dict[TP, ChunkTracker] = {}
+        self._slices: dict[TP, deque[Sequence[Any]]] = {}
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Yield (partition, message whose value is a Chunk), oldest partition data first."""
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's name
+        """Yield (partition, message whose value is a Chunk), taking turns between partitions."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
-        wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
-        if not wanted:
-            await self.sleep(_IDLE_WAIT_S)
-            return
-        throttled = len(wanted) < len(self._get_active_partitions())
         generation = self.app.consumer_generation_id
-        fetched = await self._getmany(active_partitions=wanted, timeout=_IDLE_WAIT_S if throttled else timeout)
-        if self._interrupted(generation):
-            # The fetch position is ahead of what was handed out; the resume after the rebalance seeks
-            # back to the committed offsets, so nothing is skipped.
+        await self._fetch(timeout)
+        more = True
+        while more:
+            more = False
+            for tp in list(self._slices):
+                # Interrupted: the fetch position is ahead of what was handed out, but the resume after
+                # the rebalance seeks back to the committed offsets, so nothing is skipped.
+                if self._interrupted(generation):
+                    return
+                if self._deliverable(tp):
+                    more = True
+                    yield tp, self._chunk_message(tp, self._slices[tp].popleft())
+
+    async def _fetch(self, timeout_s: float) -> None:
+        """Fetch for partitions that have room and nothing fetched; wait only if nothing can be handed out."""
+        active = self._get_active_partitions()
+        wanted = {tp for tp in active if self._has_room(tp) and not self._slices.get(tp)}
+        deliverable = any(self._deliverable(tp) for tp in self._slices)
+        if not wanted:
+            await self.sleep(0.0 if deliverable else _IDLE_WAIT_S)
             return
-        for tp, records in self._interleave(fetched or {}):
-            if self._interrupted(generation):
-                return
-            yield tp, self._chunk_message(tp, records)
+        if deliverable:
+            timeout_s = 0.0
+        elif len(wanted) < len(active):
+            # A partition that gets room meanwhile must not wait for the others' next record.
+            timeout_s = _IDLE_WAIT_S
+        size = self._chunk_records
+        for raw, records in (await self._getmany(active_partitions=wanted, timeout=timeout_s) or {}).items():
+            slices = (records[start : start + size] for start in range(0, len(records), size))
+            self._slices.setdefault(TP(*raw), deque()).extend(slices)
+
+    def _deliverable(self, tp: TP) -> bool:
+        return bool(self._slices[tp]) and self._has_room(tp) and tp in self._get_active_partitions()
 
     def _interrupted(self, generation: int) -> bool:
         return not self.flow_active or self.app.consumer_generation_id != generation
@@ -127,14 +148,6 @@ class ChunkConsumer(driver.Consumer):
     def _has_room(self, tp: TP) -> bool:
         tracker = self._trackers.get(tp)
         return tracker is None or tracker.in_flight < self._max_chunks
-
-    def _interleave(self, fetched: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[TP, Sequence[Any]]]:
-        size = self._chunk_records
-        longest = max((len(records) for records in fetched.values()), default=0)
-        for start in range(0, longest, size):
-            for tp, records in fetched.items():
-                if start < len(records):
-                    yield TP(*tp), records[start : start + size]
 
     def _chunk_message(self, tp: TP, records: Sequence[Any]) -> ConsumerMessage:
         chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp))
@@ -174,6 +187,7 @@ class ChunkConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Seek to the committed offsets and forget what was in flight before."""
         self._trackers.clear()
+        self._slices.clear()
         await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -185,6 +199,7 @@ class ChunkConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._trackers.pop(tp, None)
+            self._slices.pop(tp, None)
 
     def _discard_unstarted(self) -> None:
         # The work that was begun is settled by `before_revoke`. Chunks that nobody will work on any more
@@ -194,6 +209,10 @@ class ChunkConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock check only logs and reads fields that differ here; health is ours."""
+
+    def assignment(self) -> set[TP]:
+        """The assigned partitions; none before the consumer's thread has started."""
+        return super().assignment() if self._thread._consumer is not None else set()
 
     def lag(self) -> dict[TP, int]:
         """Records between the commit position and the end of each assigned partition, where known."""

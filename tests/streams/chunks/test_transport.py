@@ -1,0 +1,243 @@
+"""The transport on real brokers: what is committed, what is read again, and what a rebalance keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from models.settings import BrokerSettings, Settings, WorkerSettings
+from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_app, chunk_topic, run_app
+from streams.chunks.application import UntestedVersionError, check_versions
+from streams.kafka import security_options
+from streams.topics import CLICKSTREAM, topic_name
+
+GROUP = "chunk-test"
+
+
+class Reader:
+    """One member of the group: keeps what it read and acknowledges what `settles` says."""
+
+    def __init__(self, broker: BrokerSettings, settles: Callable[[Chunk], bool] = lambda _: True) -> None:
+        worker = WorkerSettings(chunk_records=10, commit_interval_s=0.2)
+        self.settings = Settings(broker=broker, worker=worker)
+        self.settles = settles
+        self.chunks: list[Chunk] = []
+        self.changed = asyncio.Event()
+        self.held: list[Any] = []
+        self.app: ChunkApp | None = None
+
+    @property
+    def offsets(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for chunk in self.chunks:
+            found.setdefault(chunk.partition, []).extend(r.offset for r in chunk.records)
+        return found
+
+    async def _agent(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            self.chunks.append(event.value)
+            if self.settles(event.value):
+                ack(event)
+            else:
+                self.held.append(event)
+            self.changed.set()
+
+    async def _drop(self, _revoked: set[Any]) -> None:
+        self.held.clear()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Reader]:
+        stop, failed = asyncio.Event(), asyncio.get_running_loop().create_future()
+        self.app = chunk_app(self.settings, self.settings.broker.topic_prefix + GROUP)
+        self.app.on_revoke(self._drop)
+        name = topic_name(self.settings.broker, CLICKSTREAM)
+        self.app.agent(chunk_topic(self.app, name), name="reader")(self._agent)
+        task = asyncio.ensure_future(run_app(self.app, stop, failed))
+        try:
+            yield self
+        finally:
+            stop.set()
+            await task
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(40):
+            while not condition():
+                self.changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.1)
+
+
+async def produce(broker: BrokerSettings, count: int, partitions: int = 4) -> None:
+    producer = BatchProducer(broker)
+    await producer.start()
+    for partition in range(partitions):
+        records = [Outgoing(b"k", str(i).encode()) for i in range(count)]
+        await asyncio.gather(*await producer.send(topic_name(broker, CLICKSTREAM), partition, records))
+    await producer.stop()
+
+
+async def committed(broker: BrokerSettings) -> dict[int, int]:
+    consumer = AIOKafkaConsumer(
+        **security_options(broker), group_id=broker.topic_prefix + GROUP, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic_name(broker, CLICKSTREAM), p) for p in range(broker.partitions)]
+        return {tp.partition: await consumer.committed(tp) or 0 for tp in tps}
+    finally:
+        await consumer.stop()
+
+
+def test_all_records_arrive_in_order_and_are_committed(broker: BrokerSettings) -> None:
+    """Chunks cover each partition without gap or repetition; a clean stop commits the end."""
+
+    async def scenario() -> None:
+        await produce(broker, 57)
+        async with Reader(broker).running() as reader:
+            await reader.until(lambda: sum(map(len, reader.chunks)) == 4 * 57)
+
+        assert reader.offsets == dict.fromkeys(range(4), list(range(57)))
+        assert max(len(chunk) for chunk in reader.chunks) <= 10
+        assert await committed(broker) == dict.fromkeys(range(4), 57)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_acknowledged_is_read_again(broker: BrokerSettings) -> None:
+    """An open chunk holds the commit back, although later chunks are settled."""
+
+    async def scenario() -> None:
+        await produce(broker, 30, partitions=1)
+        async with Reader(broker, lambda chunk: chunk.first_offset != 10).running() as reader:
+            await reader.until(lambda: len(reader.chunks) == 3)
+        assert (await committed(broker))[0] == 10
+
+        async with Reader(broker).running() as again:
+            await again.until(lambda: sum(map(len, again.chunks)) == 20)
+        assert again.offsets == {0: list(range(10, 30))}
+
+    asyncio.run(scenario())
+
+
+def test_back_pressure_bounds_the_chunks_given_out(broker: BrokerSettings) -> None:
+    """A partition whose chunks are not settled gets no more than the limit, other partitions go on."""
+
+    async def scenario() -> None:
+        await produce(broker, 100, partitions=1)
+        async with Reader(broker, lambda _: False).running() as reader:
+            await reader.until(lambda: len(reader.chunks) >= reader.settings.worker.max_chunks_per_partition)
+            await produce(broker, 200, partitions=2)
+            await reader.until(lambda: len(reader.offsets.get(1, ())) == 40)
+
+        assert reader.offsets == dict.fromkeys(range(2), list(range(40)))
+
+    asyncio.run(scenario())
+
+
+def test_a_rebalance_commits_first_so_nothing_settled_is_read_twice(broker: BrokerSettings) -> None:
+    """When a second member joins, the new owners start where the first had settled."""
+
+    async def scenario() -> None:
+        await produce(broker, 200)
+        first, second = Reader(broker), Reader(broker)
+        # Without the timer, only the commit before the revocation can move the offsets.
+        slow = WorkerSettings(chunk_records=10, commit_interval_s=600)
+        first.settings = Settings(broker=broker, worker=slow)
+        async with first.running():
+            await first.until(lambda: sum(map(len, first.chunks)) == 800)
+            async with second.running():
+                await second.until(lambda: bool(second.app and second.app.consumer.assignment()))
+                await produce(broker, 5)
+                await second.until(lambda: sum(map(len, first.chunks)) + sum(map(len, second.chunks)) >= 820)
+
+        assert second.chunks
+        seen = [(p, o) for reader in (first, second) for p, offsets in reader.offsets.items() for o in offsets]
+        assert len(seen) == len(set(seen)) == 820
+
+    asyncio.run(scenario())
+
+
+def test_members_share_equal_partition_numbers() -> None:
+    """The assignor gives one member the same partition numbers of all topics."""
+    from streams.chunks.consumer import RangePartitionAssignor
+
+    class Cluster:
+        def partitions_for_topic(self, _topic: str) -> set[int]:
+            return set(range(7))
+
+    members = {name: RangePartitionAssignor.metadata(["a", "b", "c"]) for name in ("m1", "m2", "m3")}
+    for share in RangePartitionAssignor.assign(Cluster(), members).values():
+        numbers = {tuple(partitions) for _, partitions in share.assignment}
+
+        assert len(numbers) == 1
+
+
+def test_a_refused_commit_leaves_the_local_offset_where_it_was(broker: BrokerSettings) -> None:
+    """The position that counts as committed moves only when the broker took it; the timer tries again."""
+
+    async def scenario() -> None:
+        await produce(broker, 10, partitions=1)
+        refusals = [False, False]
+        async with Reader(broker).running() as reader:
+            await reader.until(lambda: bool(reader.app and reader.app.consumer_generation_id >= 0))
+            assert reader.app is not None
+            consumer: Any = reader.app.consumer
+            real = consumer._commit
+
+            async def unwilling(offsets: Any) -> bool:
+                return refusals.pop() if refusals else await real(offsets)
+
+            with patch.object(consumer, "_commit", unwilling):
+                await reader.until(lambda: sum(map(len, reader.chunks)) == 10 and len(refusals) < 2)
+                tp = next(iter(consumer._trackers))
+                while refusals:
+                    assert not consumer._committed_offset[tp]
+                    await asyncio.sleep(0.05)
+                await reader.until(lambda: consumer._committed_offset[tp] == 10)
+        assert (await committed(broker))[0] == 10
+
+    asyncio.run(scenario())
+
+
+def test_untested_versions_are_refused() -> None:
+    """Other versions of the patched libraries stop the start, naming what was tested."""
+    with (
+        patch("streams.chunks.application.version", lambda name: "9.9"),
+        pytest.raises(UntestedVersionError, match="faust-streaming 9.9 .tested: 0.15.3."),
+    ):
+        check_versions()
+
+
+def test_the_web_server_of_faust_is_off() -> None:
+    """No table or router of Faust is served over HTTP."""
+
+    async def scenario() -> bool:
+        app = chunk_app(Settings(broker=BrokerSettings(bootstrap="127.0.0.1:1")), "web-test")
+        return bool(app.conf.web_enabled)
+
+    assert asyncio.run(scenario()) is False
+
+
+def test_a_batch_producer_keeps_order_across_batches_and_large_records(broker: BrokerSettings) -> None:
+    """Records that fill several batches, and one larger than a batch, arrive in order."""
+
+    async def scenario() -> list[bytes]:
+        producer = BatchProducer(broker)
+        await producer.start()
+        values = [bytes([i % 251]) * (700_000 if i == 7 else 40_000) for i in range(40)]
+        name = topic_name(broker, CLICKSTREAM)
+        await asyncio.gather(*await producer.send(name, 2, [Outgoing(None, value) for value in values]))
+        await producer.stop()
+        from streams.worker.changelog import read_to_end
+
+        read = [r.value async for records in read_to_end(broker, name, 2) for r in records]
+        assert values == read
+        return read
+
+    assert len(asyncio.run(scenario())) == 40
