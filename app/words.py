@@ -44,6 +44,6 @@ def reason_line(reason: Reason) -> str:
 
 
 def _number(value: float) -> str:
-    if value == int(value) and abs(value) < 1e9:
+    if abs(value) < 1e9 and value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from app.commands import demo, role, settings, topics, up
+from app.commands import customer, demo, role, settings, topics, up
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
     *demo.COMMANDS,
     *up.COMMANDS,
     *role.COMMANDS,
+    *customer.COMMANDS,
     *topics.COMMANDS,
     *settings.COMMANDS,
 )

@@ -18,7 +18,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from app.console.customers import read_table
+from app.console.customers import SnapshotReader
 from app.console.poller import EVERY_S, Children, Poller, ReadTable
 from app.http import Handler, guard_host, json_response, serve
 from models.settings import Settings
@@ -40,7 +40,7 @@ async def serve_console(
     settings: Settings,
     children: Children | None = None,
     *,
-    read: ReadTable = read_table,
+    read: ReadTable | None = None,
     every_s: float = EVERY_S,
 ) -> AsyncIterator[str]:
     """Serve the page for the length of the block and yield its address.
@@ -52,11 +52,11 @@ async def serve_console(
     children
         The supervisor of the roles, if it runs here: adds restarts and states.
     read
-        How to read the newest snapshot; it is called in a thread.
+        How to read the newest snapshot, called in a thread; by default from the data directory.
     every_s
         Seconds between two looks at the roles.
     """
-    poller, stop = Poller(settings, read, children), asyncio.Event()
+    poller, stop = Poller(settings, read or SnapshotReader(), children), asyncio.Event()
     async with serve(console_app(poller), settings.http.host, settings.http.console_port, "http.console_port") as url:
         task = asyncio.create_task(poller.run(stop, every_s), name="console poller")
         try:

@@ -51,6 +51,7 @@ class Poller:
         self._children = children
         self._clock = clock
         self._rates = Rates()
+        self._problem = ""
 
     async def run(self, stop: asyncio.Event, every_s: float = EVERY_S) -> None:
         """Poll until `stop` is set; a failed poll is logged, and the page sees that its data grows old."""
@@ -58,10 +59,17 @@ class Poller:
             while not stop.is_set():
                 try:
                     await self.poll(session)
-                except Exception:  # the page must outlive whatever a role or file surprises it with
-                    log.exception("poll failed")
+                    self._problem = ""
+                except Exception as error:  # noqa: BLE001 - the page must outlive whatever a role or file surprises it with
+                    self._report(error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), every_s)
+
+    def _report(self, error: Exception) -> None:
+        """Log a problem once, not every two seconds."""
+        if repr(error) != self._problem:
+            log.warning("poll failed", exc_info=error)
+        self._problem = repr(error)
 
     async def poll(self, session: aiohttp.ClientSession) -> None:
         """Ask everybody once."""
