@@ -42,7 +42,7 @@ def kafka_broker(jars: Path) -> Iterator[KafkaServer]:
 @pytest.fixture(params=["embedded_broker", pytest.param("kafka_broker", marks=pytest.mark.kafka)])
 def bare_broker(request: pytest.FixtureRequest) -> BrokerSettings:
     """Settings of each kind of broker in turn, with a topic prefix of their own and no topics yet."""
-    return broker_settings(request.getfixturevalue(request.param).bootstrap)
+    return broker_settings(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -233,7 +233,7 @@ def test_two_members_share_the_partitions_and_one_takes_all_when_left_alone(brok
 def test_a_real_kafka_keeps_its_records_when_killed(jars: Path) -> None:
     """The test harness can kill and restart a Kafka on the same data and address."""
     with KafkaServer(jars) as server:
-        settings = broker_settings(server.bootstrap)
+        settings = broker_settings(server)
         topic = TopicPartition(topic_name(settings, CLICKSTREAM), 0)
         asyncio.run(create_topics(settings))
         asyncio.run(_produce(settings, topic.topic, [b"a", b"b"]))
