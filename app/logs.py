@@ -7,8 +7,8 @@ import sys
 import time
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
-#: Libraries whose information is noise to an operator of this program.
-_QUIET = ("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode")
+#: Loggers whose information is noise to an operator: libraries, and our subclasses of theirs.
+_QUIET = ("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "streams.chunks")
 
 
 class LineFormatter(logging.Formatter):

@@ -91,14 +91,15 @@ def build(target: str, settings: Settings, telemetry: Telemetry) -> Role:
     return cast("Role", getattr(importlib.import_module(module), attribute)(settings, telemetry))
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; the second ends the process at once."""
+def stop_on_signals(last_act: Callable[[], None] = lambda: None) -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets; the second does `last_act` and ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         if stop.is_set():
             log.warning("second signal, ending at once")
+            last_act()
             os._exit(128 + number)
         log.info("stopping", extra={"signal": signal.Signals(number).name})
         stop.set()

@@ -13,7 +13,6 @@ import orjson
 
 from app.commands.base import Command
 from app.errors import AppError
-from app.probe import ask_customer
 from app.words import amount, reason_line
 from models.records import Reason
 from models.settings import Settings
@@ -25,6 +24,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
+    from app.probe import ask_customer
+
     score, snapshot, problem = _score(settings, args.id)
     state = asyncio.run(ask_customer(settings, args.id))
     if score is None and state is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from app.broker import find_broker
 from app.commands.base import Command
 from models.settings import Settings
 
@@ -22,6 +21,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(role: str, args: argparse.Namespace, settings: Settings) -> int:
+    from app.broker import find_broker
     from app.roles import run_role
 
     if args.supervised:

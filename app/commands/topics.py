@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from app.broker import find_broker
 from app.commands.base import Command
 from app.errors import AppError
 from models.settings import Settings
@@ -16,6 +15,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
+    from app.broker import find_broker
     from streams.topics import TopicsUnavailable, check_topics, create_topics
 
     broker = find_broker(settings).broker

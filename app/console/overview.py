@@ -41,7 +41,7 @@ def overview(now: float, answers: Sequence[Answer], table: Table, children: Mapp
         "model": _model(trainer),
         "deliveries": _breakdown(sync.get("deliveries")),
         "pending": _number(sync.get("pending")),
-        "breaker": sync.get("breaker"),
+        "destinations": _destinations(sync),
         "warehouse": _figures(warehouse, "rows") | _snapshot(now, table),
         "bands": table.bands,
         "customers": list(table.customers),
@@ -102,6 +102,14 @@ def _model(trainer: Plain) -> Plain:
 def _snapshot(now: float, table: Table) -> Plain:
     age_s = None if table.created_at is None else max(0.0, now - table.created_at)
     return {"snapshot": table.name, "created_at": table.created_at, "age_s": age_s, "problem": table.problem}
+
+
+def _destinations(sync: Plain) -> Plain:
+    """What holds deliveries up: the role's own state, and each destination's breaker."""
+    lanes = sync.get("destinations")
+    named = lanes.items() if isinstance(lanes, dict) else ()
+    breakers = {str(name): lane.get("breaker") for name, lane in named if isinstance(lane, dict)}
+    return {"state": sync.get("state"), "breakers": breakers}
 
 
 def _role(answer: Answer, child: Plain) -> Plain:

@@ -36,6 +36,9 @@ function span(s) {
   return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
+// How long ago; a day when it is long ago, as in a replay of last year.
+const moment = (t, now) => now - t < 172800 ? `${span(Math.max(0, now - t))} old` : new Date(t * 1000).toISOString().slice(0, 10);
+
 // --- parts of the page
 function drawRoles(roles) {
   $("roles").replaceChildren(...roles.map(role => {
@@ -61,7 +64,7 @@ function drawTiles(d) {
   const acute = Object.keys(d.bands).length ? (d.bands.critical || 0) + (d.bands.high || 0) : null;
   $("tiles").replaceChildren(
     tile("Events in", short(events.events), note(events.scores, "scores out")),
-    tile("Events per second", short(events.events_per_s), d.watermark ? `newest event ${span(d.now - d.watermark)} old` : ""),
+    tile("Events per second", short(events.events_per_s), d.watermark ? `newest event ${moment(d.watermark, d.now)}` : ""),
     tile("Customers", whole(events.customers), note(acute, "high or critical")),
     tile("Lag", whole(lag.total), note(Object.keys(lag.parts).length || null, "partitions"), behind ? "warn" : ""),
     tile("Quarantine", whole(quarantine.total), share === null ? "" : `${share.toFixed(3)} % of all`),
@@ -160,7 +163,9 @@ function draw(d) {
   drawTiles(d);
   drawModel(d.model);
   bars($("bands"), BANDS.filter(b => d.bands[b]).map(b => [b, d.bands[b], b]), $("band-total"), "no scores yet");
-  bars($("deliveries"), sorted(d.deliveries.parts), $("delivery-total"), "nothing sent yet");
+  bars($("deliveries"), sorted(d.deliveries.parts), $("delivery-total"), d.destinations.state || "nothing sent yet");
+  const closed = Object.entries(d.destinations.breakers).filter(([, state]) => state && state !== "closed");
+  if (closed.length) $("delivery-total").textContent += closed.map(([name, state]) => ` · ${name}: breaker ${state.replace("_", " ")}`).join("");
   bars($("quarantine"), sorted(d.quarantine.parts), $("quarantine-total"), "no bad events");
   drawCustomers(d);
   drawCharts();
