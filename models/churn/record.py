@@ -108,6 +108,7 @@ def label_key(kind: str, horizon_days: float) -> str:
 
 def seal(record: ModelRecord) -> ModelRecord:
     """The record with its hash, and a version made of source, examples learned and hash."""
+    record = _decoder.decode(_encoder.encode(record))  # as a reader will have it: no integer where a float belongs
     digest = _digest(record)
     version = f"{record.source}-{record.examples}-{digest[:10]}"
     return msgspec.structs.replace(record, sha256=digest, version=version)

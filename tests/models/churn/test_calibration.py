@@ -1,0 +1,62 @@
+"""Platt's map: learned online, used only where it helps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from models.churn.calibration import PlattLearner, RecentLoss, calibrate, logit, sigmoid
+from models.churn.record import CalibrationForm
+
+
+def test_logit_and_sigmoid_are_inverse_and_stay_inside() -> None:
+    """Probability to log-odds and back is the same; nothing comes out as exactly 0 or 1."""
+    p = np.array([1e-9, 0.2, 0.5, 0.999])
+
+    assert sigmoid(logit(p)).tolist() == pytest.approx(p.tolist(), rel=1e-9)
+    assert ((sigmoid(np.array([-1e9, 1e9])) > 0) & (sigmoid(np.array([-1e9, 1e9])) < 1)).all()
+    assert np.isfinite(logit(np.array([0.0, 1.0]))).all()
+
+
+def test_the_map_finds_a_known_distortion() -> None:
+    """Log-odds that are twice too large and shifted are brought back to the truth."""
+    rng, platt = np.random.default_rng(3), PlattLearner()
+    true = rng.normal(-1.0, 1.0, 60_000)
+    for raw, label in zip((2.0 * true + 1.0).tolist(), (rng.random(60_000) < sigmoid(true)).tolist(), strict=True):
+        platt.learn(raw, int(label))
+
+    assert platt.slope == pytest.approx(0.5, abs=0.05)
+    assert platt.intercept == pytest.approx(-0.5, abs=0.1)
+
+
+def test_the_map_is_the_identity_until_used() -> None:
+    """An unused map changes nothing, a used one is slope and intercept."""
+    logits = np.array([-1.0, 2.0])
+
+    assert calibrate(CalibrationForm(0.5, 1.0, used=False), logits).tolist() == [-1.0, 2.0]
+    assert calibrate(CalibrationForm(0.5, 1.0, used=True), logits).tolist() == [0.5, 2.0]
+
+
+def test_extreme_log_odds_cannot_turn_the_order_round() -> None:
+    """The slope stays positive and finite, whatever is fed in."""
+    platt = PlattLearner()
+    for i in range(1000):
+        platt.learn(1e9 if i % 2 else -1e9, i % 2 == 0)
+
+    assert 0.0 < platt.slope < math.inf
+    assert math.isfinite(platt.intercept)
+
+
+def test_recent_loss_is_the_decayed_mean_of_log_losses() -> None:
+    """The running mean equals the formula, with weights falling by 1/2000 per example."""
+    rng, loss = np.random.default_rng(4), RecentLoss()
+    logits, labels = rng.normal(0, 20, 300), rng.integers(0, 2, 300)
+    for raw, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        loss.add(raw, label)
+    weights = (1 - 1 / 2000) ** np.arange(299, -1, -1)
+    expected = np.average(np.logaddexp(0.0, np.where(labels == 1, -logits, logits)), weights=weights)
+
+    assert RecentLoss().mean == 0.0
+    assert loss.mean == pytest.approx(float(expected), rel=1e-9)
