@@ -56,14 +56,6 @@ def open_live(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _remedy(path: Path) -> str:
-    return (
-        f"if it is damaged, delete it and '{path.name}.wal', then either copy the newest file of "
-        f"'{path.parent / 'snapshots'}' into its place, and reading goes on from there, or let it be built again from "
-        "the topics (a compacted topic keeps only the newest score of each customer)"
-    )
-
-
 def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
     """End a failed transaction."""
     try:
@@ -79,4 +71,12 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise WarehouseError(f"cannot write to '{path}': {error}") from error
+        raise WarehouseError(f"cannot write to '{path}': {error}; {_remedy(path)}") from error
+
+
+def _remedy(path: Path) -> str:
+    return (
+        f"if it is damaged, delete it and '{path.name}.wal', then either copy the newest file of "
+        f"'{path.parent / 'snapshots'}' into its place, and reading goes on from there, or let it be built again from "
+        "the topics (a compacted topic keeps only the newest score of each customer)"
+    )

@@ -18,7 +18,8 @@ from streams.warehouse.errors import NoSnapshot
 from streams.warehouse.schema import RESERVED_NAMES
 
 _AT_RISK = """
-SELECT customer_id, probability, band, percentile, likelihood_to_churn, reasons, model_name, model_version, as_of, scored_at
+SELECT customer_id, probability, band, percentile, likelihood_to_churn, reasons, model_name, model_version, as_of,
+    scored_at
 FROM scores WHERE eligible ORDER BY probability DESC, customer_id LIMIT ?"""
 
 _CUSTOMER = "SELECT * EXCLUDE (generation, schema_version) FROM scores WHERE customer_id = ?"

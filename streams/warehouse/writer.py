@@ -252,12 +252,10 @@ class WarehouseWriter:
 
     @contextmanager
     def _view(self, name: str, rows: Any) -> Iterator[None]:
-        """Let SQL see an Arrow table under a name."""
+        """Let SQL see an Arrow table under a name. After an error the name goes with the transaction."""
         self._connection.register(name, rows)
-        try:
-            yield
-        finally:
-            self._connection.unregister(name)
+        yield
+        self._connection.unregister(name)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
