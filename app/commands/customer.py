@@ -62,7 +62,7 @@ def _score_lines(score: dict[str, Any]) -> Iterator[str]:
     yield f"{score['customer_id']}: {chance}, {_band(score)}"
     yield (
         f"  scored {score['scored_at']} as of {score['as_of']}, revision {score['revision']}, "
-        f"model {score['model_name']} {score['model_version']}, above {score['percentile']:.0%} of customers"
+        f"model {score['model_name']} {score['model_version']}, at or above {score['percentile']:.0f}% of customers"
     )
     yield "reasons"
     for reason in score["reasons"] or ():

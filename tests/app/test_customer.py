@@ -55,7 +55,7 @@ def test_the_newest_score_is_told_in_words(settings, capsys):
         "anna: 62.5% to leave within 30 days, band high, likely to churn",
         (
             "  scored 2026-01-02T00:00:01.000Z as of 2026-01-02T00:00:00.000Z, revision 2, model logistic v7, "
-            "above 75% of customers"
+            "at or above 75% of customers"
         ),
         "reasons",
         "  1. time since the last order: 41.2 days (raises the risk, +0.80; days_since_order)",

@@ -24,7 +24,7 @@ def score(customer_id: str, probability: float, revision: int = 1, *, band: str 
         band=band,
         likelihood_to_churn=band in ("high", "critical"),
         eligible=band != "left",
-        percentile=0.75,
+        percentile=75.0,
         horizon_days=30.0,
         label_kind="cancellation",
         reasons=(

@@ -71,7 +71,7 @@ function drawTiles(d) {
     tile("Examples matured", whole(d.model.examples), note(d.model.positives, "of them left")),
     tile("Served model", served || "–", metrics.emitted.log_loss === null ? "" : `log loss ${digits(metrics.emitted.log_loss, 3)}`),
     tile("AUC", digits(metrics.emitted.auc, 3), gain === null ? "" : `${gain < 0 ? "−" : "+"}${Math.abs(gain).toFixed(3)} to the rule`),
-    tile("Deliveries", whole(d.deliveries.total), note(d.pending, "pending")),
+    tile("Deliveries", whole(d.deliveries.total), d.destinations.state === "delivering" ? note(d.pending, "pending") : d.destinations.state),
     tile("Snapshot age", span(warehouse.age_s), warehouse.snapshot ? note(warehouse.rows, "rows") : "none published yet",
       warehouse.snapshot ? "" : "warn"),
   );
