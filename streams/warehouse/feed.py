@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from models.settings import BrokerSettings
-from streams.kafka import security_options
+from streams.kafka import log_ends, security_options
 from streams.topics import EXAMPLES, SCORES, topic_name
 from streams.warehouse.writer import Partition, Position
 
@@ -27,7 +27,7 @@ TOPICS = (SCORES, EXAMPLES)
 
 NEW, RESUMED, EXPIRED, RECREATED = "new", "resumed", "expired", "recreated"
 
-_ANSWER_S = 15.0
+_ANSWER_S = 5.0
 _GOODBYE_S = 5.0
 _SLICE_S = 0.2
 _NEW_PARTITIONS_AFTER_S = 30.0
@@ -93,7 +93,7 @@ class Feed:
             await self._consumer.start()
             self._consumer.assign(self._partitions)
             firsts = await self._consumer.beginning_offsets(self._partitions)
-            ends = await self._consumer.end_offsets(self._partitions)
+            ends = await log_ends(self._broker, self._partitions)
         beginnings = []
         for partition in self._partitions:
             held = stored.get(self.logical(partition))
@@ -124,10 +124,19 @@ class Feed:
         return records
 
     async def ends(self) -> dict[Partition, int]:
-        """The end offset of each partition, asked from the broker. Raises one of FEED_ERRORS."""
+        """The offset behind the last record of each partition, exactly. Raises one of FEED_ERRORS."""
+        async with asyncio.timeout(_ANSWER_S):
+            ends = await log_ends(self._broker, self._partitions)
+        return {self.logical(partition): end for partition, end in ends.items()}
+
+    async def recent_ends(self) -> dict[Partition, int]:
+        """The same, cheaper: for a moment after new records it may be too low, though never below what was fetched.
+
+        It asks the broker, so it fails when the broker is away. Raises one of FEED_ERRORS.
+        """
         async with asyncio.timeout(_ANSWER_S):
             ends = await self._consumer.end_offsets(self._partitions)
-        return {self.logical(partition): end for partition, end in ends.items()}
+        return {self.logical(one): max(end, self._consumer.highwater(one) or 0) for one, end in ends.items()}
 
     async def positions(self) -> dict[Partition, int]:
         """The offset that each partition is read from next."""

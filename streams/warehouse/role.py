@@ -174,7 +174,7 @@ class Warehouse:
             return
         self._check_at = time.monotonic() + _CHECK_EVERY_S
         feed.check_partitions()
-        ends = await feed.ends()
+        ends = await feed.recent_ends()
         gone = [partition for partition, end in ends.items() if self._positions[partition].next_offset > end]
         if gone:
             raise FeedLost(f"partitions {gone} end before what was read of them")

@@ -73,8 +73,8 @@ def test_a_snapshot_is_the_file_and_says_which_it_is(tmp_path: Path, writer: War
     writer.apply(batch_of([make_score(), make_score("bob", 2)], [make_example()]))
     published = Publisher(writer, snapshots_dir(tmp_path), 3).publish(NOW)
     with duckdb.connect(str(newest(tmp_path)), read_only=True) as connection:
-        info = connection.execute("SELECT * REPLACE (created_at::VARCHAR AS created_at, "
-                                  "event_watermark::VARCHAR AS event_watermark) FROM snapshot_info").fetchall()  # fmt: skip
+        times = "created_at::VARCHAR AS created_at, event_watermark::VARCHAR AS event_watermark"
+        info = connection.execute(f"SELECT * REPLACE ({times}) FROM snapshot_info").fetchall()
     writer.close()
 
     assert published.path == newest(tmp_path)

@@ -213,7 +213,10 @@ def test_positions_survive(path: Path) -> None:
 
 def test_a_second_writer_is_refused(writer: WarehouseWriter, path: Path) -> None:
     """The error names the process that writes, and what to do."""
-    code = "import sys; from pathlib import Path; from streams.warehouse.writer import WarehouseWriter as W; W(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from streams.warehouse.writer import WarehouseWriter as W; "
+        "W(Path(sys.argv[1]))"
+    )
     other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
 
     with pytest.raises(WarehouseInUse, match=r"process \d+ on .* writes there already; stop that process"):
