@@ -1,6 +1,25 @@
 """A seeded subscription shop whose customers leave for known causes.
 
-`settings` says how large the shop is and what weighs on its customers; `dynamics` moves their hidden state from day to
-day; `world` lets it happen once; `events` tells it in public event JSON, words by `transcripts`; `truth` knows each
-customer's real probability of leaving, the best that any learner could say.
+`settings` says how large the shop is and what weighs on its customers. `dynamics` moves their hidden state from day to
+day with the draws of `luck`, and `world` lets it happen once. `events` tells that world in public event JSON: `visits`
+and `service` say what is done, `phrases` and `transcripts` what is spoken, `arrival` how it travels. `truth`
+knows each customer's real probability of leaving, by way of the many `futures` that might have been: the
+best that any learner could say.
 """
+
+from models.simulator.arrival import SimulatedEvent
+from models.simulator.events import simulate
+from models.simulator.settings import Causes, InvalidSimulatorSettings, SimulatorSettings
+from models.simulator.truth import InvalidTruth, SimulatedTruth, TruthRow, UnknownCustomer
+
+__all__ = [
+    "Causes",
+    "InvalidSimulatorSettings",
+    "InvalidTruth",
+    "SimulatedEvent",
+    "SimulatedTruth",
+    "SimulatorSettings",
+    "TruthRow",
+    "UnknownCustomer",
+    "simulate",
+]

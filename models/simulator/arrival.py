@@ -37,14 +37,16 @@ class SimulatedEvent(NamedTuple):
 class Mail:
     """Takes what happened, and hands it out in the order of arrival.
 
-    What is late, doubled or broken is decided by dice of its own, so that these rates change nothing else.
+    What is late, doubled or broken is decided by dice of its own each, so that these rates change nothing else.
     """
 
     def __init__(self, customer_ids: list[str], settings: SimulatorSettings) -> None:
         self._ids = [_identity(number, customer_id) for number, customer_id in enumerate(customer_ids)]
         self._keys = customer_ids
         self._settings = settings
-        self._dice = Random(f"mail {settings.seed}")
+        self._travel, self._late, self._skew, self._retry, self._break = (
+            Random(f"{name} {settings.seed}") for name in ("travel", "late", "skew", "retry", "break")
+        )
         self._sequence = 0
         self._waiting: list[tuple[int, int, SimulatedEvent]] = []
 
@@ -69,10 +71,10 @@ class Mail:
             yield event
 
     def _post(self, customer: int, at: int, topic: str, head: str, body: str) -> None:
-        dice, settings = self._dice, self._settings
-        lag = 100 + int(dice.random() * 2_000)
-        if dice.random() < settings.late_rate:
-            lag = dice.randint(*_LATE_MS)
+        settings = self._settings
+        lag = 100 + int(self._travel.random() * 2_000)
+        if self._late.random() < settings.late_rate:
+            lag = self._late.randint(*_LATE_MS)
         self._sequence += 1
         raw = (
             f'{{{head},"messageId":"m-{settings.seed}-{self._sequence:08d}",{self._ids[customer]},'
@@ -80,18 +82,18 @@ class Mail:
         ).encode()
         event = SimulatedEvent(topic, self._keys[customer], at / 1000, raw)
         self._waiting.append((at + lag, self._sequence, event))
-        if dice.random() < settings.duplicate_rate:
-            self._waiting.append((at + lag + dice.randint(1_000, 600_000), self._sequence, event))
-        if dice.random() < settings.hostile_rate:
-            broken = dice.choice(_BREAKERS)(raw)
+        if self._retry.random() < settings.duplicate_rate:
+            self._waiting.append((at + lag + self._retry.randint(1_000, 600_000), self._sequence, event))
+        if self._break.random() < settings.hostile_rate:
+            broken = self._break.choice(_BREAKERS)(raw)
             hostile = SimulatedEvent(topic, self._keys[customer], (at + lag) / 1000, broken)
             self._waiting.append((at + lag, self._sequence, hostile))
 
     def _clocks(self, at: int, lag: int) -> str:
         """The times of an event: as the server worked them out, or with a wrong client clock left to the reader."""
-        dice, received = self._dice, at + lag
-        if dice.random() < self._settings.skewed_rate:
-            skew = dice.randint(-_SKEW_MS, _SKEW_MS)
+        received = at + lag
+        if self._skew.random() < self._settings.skewed_rate:
+            skew = self._skew.randint(-_SKEW_MS, _SKEW_MS)
             client, sending = iso(at + skew), iso(received + skew)
             return f'"originalTimestamp":"{client}","sentAt":"{sending}","receivedAt":"{iso(received)}"'
         original, sent = at - _NETWORK_MS, received - _NETWORK_MS

@@ -23,11 +23,12 @@ from models.simulator.settings import Causes
 
 Bools = npt.NDArray[np.bool_]
 
-#: Rows of a state. VISITS is the log of the present visit rate over the customer's usual one; SLIDE pulls it down.
-VISITS, SLIDE, MOOD, FAILED, UNRESOLVED, TONE, REFUNDED, WANTS_OUT = range(8)
-DRIVERS = 8
+#: Rows of a state. VISITS is the log of the present visit rate over the customer's usual one, SLIDE pulls it down,
+#: and DETACHED follows it with opposite sign: who has visited less for some weeks has begun to do without.
+VISITS, SLIDE, DETACHED, MOOD, FAILED, UNRESOLVED, TONE, REFUNDED, WANTS_OUT = range(9)
+DRIVERS = 9
 
-_HALF_LIFE_DAYS = {SLIDE: 25, FAILED: 20, UNRESOLVED: 30, TONE: 35, REFUNDED: 25, WANTS_OUT: 10}
+_HALF_LIFE_DAYS = {SLIDE: 12, FAILED: 20, UNRESOLVED: 30, TONE: 35, REFUNDED: 25, WANTS_OUT: 10}
 _KEPT = np.ones((DRIVERS, 1), np.float32)
 for _driver, _days in _HALF_LIFE_DAYS.items():
     _KEPT[_driver] = 0.5 ** (1.0 / _days)
@@ -36,11 +37,13 @@ BILLING_DAYS = 30
 NEWCOMER_DAYS = np.float32(40.0)
 
 #: Daily probabilities. A complaint that is not voiced only spoils the mood.
-COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.007, 0.001, 0.006, 0.004
+COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.008, 0.001, 0.006, 0.004
 RESOLVED_SHARE = 0.6
 REFUND_SHARE = 0.4
 WISH_PER_HAZARD = 3.0
-SLIDE_START = 0.0045
+#: Nobody visits less than this log share of usual: beyond it nothing could be seen.
+FEWEST_VISITS = -2.2
+SLIDE_START = 0.004
 
 COMPLAINED, ASKED_TO_LEAVE, ASKED, PRAISED = range(4)
 
@@ -114,7 +117,7 @@ def _converse(state: Floats, who: Ints, topic: Ints, resolved: Bools, rng: np.ra
 def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Floats:
     """The probability that each customer cancels today, given today's state."""
     z = people.constant + np.float32(causes.newcomer) * np.exp(tenure.astype(np.float32) / -NEWCOMER_DAYS)
-    z -= np.float32(causes.disengaged) * np.clip(state[VISITS], -3.0, 1.0)
+    z += np.float32(causes.detached) * np.clip(state[DETACHED], -1.0, 2.5)
     z += np.float32(causes.payment_failed) * np.minimum(state[FAILED], 1.5)
     z += np.float32(causes.unresolved) * np.minimum(state[UNRESOLVED], 1.5)
     z += np.float32(causes.refunded) * state[REFUNDED]
@@ -138,11 +141,12 @@ def reconsider(
 def settle(state: Floats, luck: Luck) -> None:
     """Move the state to the next day, in place."""
     count = state.shape[1]
-    state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.08) * state[SLIDE]
+    state[VISITS] += np.minimum(state[MOOD], 0.0) * np.float32(0.02) - np.float32(0.15) * state[SLIDE]
     state[VISITS] += np.float32(0.03) * luck.normal(count)
-    state[VISITS] *= np.float32(0.97)
+    np.maximum(state[VISITS] * np.float32(0.98), np.float32(FEWEST_VISITS), out=state[VISITS])
+    state[DETACHED] -= np.float32(0.08) * (state[DETACHED] + state[VISITS])
     state[MOOD] *= np.float32(0.96)
-    state[MOOD] += np.float32(0.08) * luck.normal(count)
+    state[MOOD] += np.float32(0.06) * luck.normal(count)
     state *= _KEPT
     sliding = np.flatnonzero(luck.slides(count) < SLIDE_START)
     state[SLIDE, sliding] += 1.0

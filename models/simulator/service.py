@@ -139,7 +139,7 @@ def _reason(state: Floats, price: float) -> str:
     drivers = {
         "payment": state[dynamics.FAILED],
         "service": state[dynamics.UNRESOLVED] - 0.5 * state[dynamics.TONE],
-        "not_used": -state[dynamics.VISITS],
+        "not_used": state[dynamics.DETACHED],
         "price": 0.02 * price,
     }
     return max(drivers, key=lambda name: float(drivers[name]))

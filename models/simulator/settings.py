@@ -16,7 +16,7 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
 
     The hazard of a day is `1 / (1 + exp(-z))`, where z is the intercept plus each weight times its driver:
 
-    - `disengaged`: log of the customer's own usual visit rate minus log of the present one;
+    - `detached`: log of the usual visit rate minus log of the rate of the last weeks (a mean over about 12 days);
     - `payment_failed`, `unresolved`, `refunded`, `wants_out`: recent failed payments, unresolved complaints, refunds
       and unanswered wishes to cancel, each counted 1 when it happens and fading with its half-life;
     - `displeased`: minus the tone of the last conversation, -1 to 1, fading likewise;
@@ -25,8 +25,8 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
       These two are the part that nobody can learn exactly.
     """
 
-    intercept: float = -8.4
-    disengaged: float = 2.2
+    intercept: float = -8.6
+    detached: float = 1.9
     payment_failed: float = 2.6
     unresolved: float = 2.6
     displeased: float = 1.0

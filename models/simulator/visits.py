@@ -7,8 +7,8 @@ from random import Random
 from models.simulator.arrival import Mail
 from models.simulator.shop import CURRENCY, PRODUCTS, Product
 
-_SEARCH, _ADD, _CHECKOUT, _ORDER, _COUPON = 0.15, 0.13, 0.5, 0.65, 0.15
-_MORE_VIEWS, _MAX_VIEWS = 0.5, 12
+_SEARCH, _ADD, _CHECKOUT, _ORDER, _COUPON = 0.08, 0.16, 0.6, 0.7, 0.15
+_MORE_VIEWS, _MAX_VIEWS = 0.3, 12
 _STEP_MS = 70_000
 _PAGES = tuple(
     f'"name":"{name}","properties":{{"path":"{path}","title":"{name}","url":"https://shop.example{path}"}}'

@@ -77,7 +77,7 @@ class World:
         constant = causes.intercept + causes.price * above + causes.unseen * rng.standard_normal(count)
         risk = np.clip(rng.gamma(0.6, 0.14, size=count), 0.01, 0.6)
         self.people = People(constant.astype(np.float32), risk.astype(np.float32))
-        self.visit_rate = (np.log(0.9) + 0.4 * rng.standard_normal(count)).astype(np.float32)
+        self.visit_rate = (np.log(1.4) + 0.3 * rng.standard_normal(count)).astype(np.float32)
         self.started = self._starts(rng)
 
     def _starts(self, rng: np.random.Generator) -> Ints:
