@@ -90,7 +90,8 @@ class Warehouse:
         """Work over one connection until `stop` or until it fails; after a failure wait a little longer each time."""
         feed = Feed(self._settings.broker, f"{self._settings.worker.app_id}-warehouse")
         try:
-            await self._begin(feed)
+            if not await self._begin(feed, stop):
+                return
             while not stop.is_set():
                 await self._step(feed, stop)
             await self._drain(feed)
@@ -99,8 +100,18 @@ class Warehouse:
         finally:
             await feed.close()
 
-    async def _begin(self, feed: Feed) -> None:
-        beginnings = await feed.connect(self._positions)
+    async def _begin(self, feed: Feed, stop: asyncio.Event) -> bool:
+        """Connect and go to where each partition begins. False if `stop` came before an answer."""
+        connecting, stopping = asyncio.create_task(feed.connect(self._positions)), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                return False
+            beginnings = connecting.result()
+        finally:
+            for task in (connecting, stopping):
+                task.cancel()
+            await asyncio.wait((connecting, stopping))
         for beginning in beginnings:
             self._note(beginning)
         generations = self._generations(beginnings)
@@ -109,6 +120,7 @@ class Warehouse:
         }
         await self._in_thread(self._writer.move, self._positions)
         self._check_at = 0.0
+        return True
 
     def _generations(self, beginnings: list[Beginning]) -> dict[str, int]:
         """A topic's generation, one more than before if any of its partitions was made again."""

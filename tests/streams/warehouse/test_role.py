@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -231,6 +232,23 @@ def test_stopping_while_the_broker_is_away_is_quick_and_publishes(tmp_path: Path
             await role.until(lambda: role.figure("published_total") == 1)
 
     asyncio.run(scenario())
+
+    assert count(newest(tmp_path), "scores") == 0
+
+
+def test_a_broker_that_does_not_answer_does_not_hold_the_stop(tmp_path: Path) -> None:
+    """A stop ends an attempt to connect that would wait for its time-out."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        broker = BrokerSettings(bootstrap=f"127.0.0.1:{silent.getsockname()[1]}", request_timeout_s=600.0)
+
+        async def scenario() -> None:
+            async with running(settings_for(broker, tmp_path)) as role:
+                await role.until(lambda: role.figure("published_total") == 1)
+                connection, _ = await asyncio.get_running_loop().sock_accept(silent)
+            connection.close()
+
+        silent.setblocking(False)
+        asyncio.run(scenario())
 
     assert count(newest(tmp_path), "scores") == 0
 
