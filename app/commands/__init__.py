@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from app.commands import customer, demo, role, settings, topics, up
+from app.commands import customer, demo, replay, role, settings, simulate, topics, up
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
     *demo.COMMANDS,
     *up.COMMANDS,
     *role.COMMANDS,
+    *simulate.COMMANDS,
+    *replay.COMMANDS,
     *customer.COMMANDS,
     *topics.COMMANDS,
     *settings.COMMANDS,
