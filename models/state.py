@@ -94,7 +94,8 @@ def decode_state(raw: bytes) -> CustomerState:
 def peek_due(raw: bytes) -> tuple[float, float]:
     """(due_at, last probability) from the header alone. Raises StateError."""
     if len(raw) <= _HEADER.size or raw[0] != STATE_FORMAT:
-        msg = f"cannot read a customer state of {len(raw)} bytes, format {raw[:1].hex() or 'none'}: want format 0{STATE_FORMAT}"
+        found = raw[:1].hex() or "none"
+        msg = f"cannot read a customer state of {len(raw)} bytes, format {found}; allowed: format 0{STATE_FORMAT}"
         raise StateError(msg)
     _, due_at, probability = _HEADER.unpack_from(raw)
     return due_at, probability

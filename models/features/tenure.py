@@ -58,7 +58,7 @@ GROUP = Group(
             "sub_renew",
             "conversation",
         }
-    ),  # fmt: skip
+    ),
     observe=observe,
     vector=vector,
     features=declare(

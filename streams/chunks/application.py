@@ -32,7 +32,7 @@ class ChunkSchema(faust.Schema[Any, Any]):
     def compile(self, app: Any, **_: Any) -> Any:
         """Return Faust's decode coroutine for one message."""
 
-        async def decode(message: Any, *, propagate: bool = False) -> Any:
+        async def decode(message: Any, **_propagate: bool) -> Any:
             return app.create_event(None, message.value, message.headers, message)
 
         return decode

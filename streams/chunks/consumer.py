@@ -57,7 +57,7 @@ def ack(event: FaustEvent) -> None:
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, _transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         app = cast("Any", self.app)
         broker = app.ebbtide_settings.broker
         return aiokafka.AIOKafkaConsumer(
@@ -67,7 +67,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
             max_partition_fetch_bytes=1024 * 1024,
-            fetch_max_wait_ms=500,
+            # The embedded broker looks for new records only when this wait ends, so it is a quiet topic's delay there.
+            fetch_max_wait_ms=100,
             session_timeout_ms=int(broker.session_timeout_s * 1000),
             rebalance_timeout_ms=int(broker.rebalance_timeout_s * 1000),
             heartbeat_interval_ms=int(broker.session_timeout_s * 1000 / 10),
@@ -178,7 +179,7 @@ class ChunkConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no bookkeeping: the tracker works on chunks."""
 
-    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+    async def _commit_offsets(self, offsets: Mapping[TP, int], **_transaction: bool) -> bool:
         if not await self._commit(offsets):
             return False
         self._committed_offset.update(offsets)

@@ -22,7 +22,7 @@ class WallClock:
         """Epoch seconds."""
         return time.time()
 
-    def passed(self, event_time: float) -> Iterator[float]:
+    def passed(self, _event_time: float) -> Iterator[float]:
         """No moment passes because of an event."""
         return iter(())
 

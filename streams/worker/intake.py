@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from streams.worker.align import Batch
 
 ORIGIN_HEADER = "ebbtide-origin"
 _CACHE_LIMIT = 200_000
+_ORIGIN = re.compile(rb"((?:clickstream|purchases|contact_center)/\d{1,9})/(\d{1,18})")
 
 
 class Intake:
@@ -96,8 +98,7 @@ def partition_of(customer_id: str, partitions: int) -> int:
 def _origin(record: Any, direct: str) -> tuple[str, int]:
     """Where a re-routed record was first read; itself if a foreign producer wrote to the internal topic."""
     for name, value in record.headers or ():
-        if name == ORIGIN_HEADER:
-            source, _, offset = value.decode("ascii", "replace").rpartition("/")
-            if source and offset.isdigit():
-                return source, int(offset)
+        found = _ORIGIN.fullmatch(value) if name == ORIGIN_HEADER else None
+        if found:
+            return found[1].decode(), int(found[2])
     return direct, record.offset

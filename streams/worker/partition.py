@@ -89,7 +89,10 @@ class Partition:
         await self._load()
         while True:
             await self._wait()
-            while await self._turn():
+            more = True
+            while more:
+                more = await self._turn()
+                # Turns are long computations: let the transport fetch and the broker answer in between.
                 await asyncio.sleep(0)
 
     async def drain(self) -> None:

@@ -37,6 +37,7 @@ class Worker:
         self._model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
+        self._app: ChunkApp | None = None
         self._failed: asyncio.Future[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -47,14 +48,18 @@ class Worker:
         tasks = [asyncio.ensure_future(self._guard(feed.run()))]
         try:
             await self._first(feed.caught_up.wait(), self._failed)
-            app = self._app()
-            tasks.append(asyncio.ensure_future(self._guard(self._ticks(app))))
-            await run_app(app, stop, self._failed)
+            self._app = self._build_app()
+            tasks.append(asyncio.ensure_future(self._guard(self._ticks())))
+            await run_app(self._app, stop, self._failed)
         finally:
             for task in [*tasks, *(task for _, task in self._partitions.values())]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._producer.stop()
+
+    def lag(self) -> dict[TP, int]:
+        """Records not yet settled, by assigned partition; empty while nothing is assigned."""
+        return self._app.lag() if self._app is not None else {}
 
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """The live state of a customer held by this worker, as JSON types; None if it is not held here."""
@@ -71,7 +76,7 @@ class Worker:
             "features": dict(zip(FEATURE_NAMES, row, strict=True)),
         }
 
-    def _app(self) -> ChunkApp:
+    def _build_app(self) -> ChunkApp:
         app = chunk_app(self._settings, self._settings.worker.app_id)
         app.on_revoke(self._release)
         app.on_partitions_assigned.connect(cast("Any", self._assigned))
@@ -111,12 +116,12 @@ class Worker:
             await partition.drain()
             self._signals.forget(number)
 
-    async def _ticks(self, app: ChunkApp) -> None:
+    async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(self._settings.worker.tick_s)
             for partition, _ in self._partitions.values():
                 partition.wake()
-            self._signals.tick(app.lag())
+            self._signals.tick(self.lag())
 
     def _use_model(self, model: ServingModel) -> None:
         log.info("serving model %s (%s)", model.version, model.source)
