@@ -109,8 +109,20 @@ class Trainer:
             await asyncio.sleep(0)
         self._unsettled.append(event)
         self._signals.learned(core)
-        if core.unpublished >= self._settings.trainer.checkpoint_examples:
+        if core.unpublished >= self._settings.trainer.checkpoint_examples or self._holds_back():
             await self._publish()
+
+    def _held(self) -> int:
+        """Records that were taken and wait for the next published model to be acknowledged."""
+        return sum(len(event.value) for event in self._unsettled)
+
+    def _full(self) -> bool:
+        """Whether all chunks that the transport hands out at a time are held: nothing more comes before a publishing."""
+        return len(self._unsettled) >= self._settings.worker.max_chunks_per_partition
+
+    def _holds_back(self) -> bool:
+        """Whether a backlog waits for us; a few small chunks can wait for the regular publishing."""
+        return self._full() and self._held() >= self._settings.worker.chunk_records
 
     async def _publish_regularly(self, app: ChunkApp) -> None:
         """Publish what is new, at most every `publish_every_s`, and show in between that the trainer is alive."""
@@ -124,8 +136,9 @@ class Trainer:
                     if time.monotonic() - last >= trainer.publish_every_s:
                         await self._publish()
                         last = time.monotonic()
-                    held = sum(len(event.value) for event in self._unsettled)
-                self._signals.tick(app.lag(), held)
+                lag = app.lag()
+                # What lags beyond the records held has not come to us yet, unless we hold it back ourselves.
+                self._signals.tick(lag, waiting=sum(lag.values()) > self._held() and not self._full())
         except Exception as exc:  # noqa: BLE001 - passed on through the future that ends the role
             self._fail(exc)
 

@@ -39,6 +39,9 @@ SKIP_REASONS = (ALREADY_LEARNED, MALFORMED, OTHER_FEATURES, OTHER_LABEL)
 _CHECKPOINT_FORMAT = 1
 _MAX_KEY_BYTES = 1000
 
+#: What msgspec raises for bytes that are not what is expected; RecursionError when they are nested too deep.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _examples = msgspec.json.Decoder(Example)
 
 
@@ -100,7 +103,7 @@ class TrainerCore:
             try:
                 example = _examples.decode(record.value if record.value is not None else b"")
                 reason = self._unfit(example)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except _UNREADABLE as error:
                 self.skipped[MALFORMED] += 1
                 refused.append(_quarantine(record, str(error), now))
                 continue
@@ -150,7 +153,7 @@ class TrainerCore:
         try:
             checkpoint = _checkpoints.decode(raw)
             plain = msgspec.json.decode(checkpoint.state)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise InvalidModel(f"not a checkpoint: {error}") from error
         digest = hashlib.sha256(bytes(checkpoint.state)).hexdigest()
         if checkpoint.format != _CHECKPOINT_FORMAT or checkpoint.sha256 != digest or checkpoint.offset < 0:

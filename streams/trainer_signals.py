@@ -55,12 +55,11 @@ class TrainerSignals:
         self._offset.set(core.offset)
         self._show(core)
 
-    def tick(self, lag: dict[Any, int], held: int) -> None:
-        """Called once a second. `held` records were learned and wait for the next published model."""
+    def tick(self, lag: dict[Any, int], *, waiting: bool) -> None:
+        """Called once a second. While work is `waiting`, only learning counts as progress."""
         for tp, records in lag.items():
             self._lag.labels(tp.topic, tp.partition).set(records)
-        # What lags beyond that has not been taken yet: then only `learned` is progress.
-        if sum(lag.values()) <= held:
+        if not waiting:
             self._telemetry.progress()
 
     def _show(self, core: TrainerCore) -> None:

@@ -101,10 +101,11 @@ def test_all_faults_are_told_at_once() -> None:
         RAW.replace(b'"source":"rule"', b'"source":"pickle"'),
         RAW.replace(b'"transform":"log1p"', b'"transform":"exec"', 1),
         b"[" * 100_000,
+        RAW[:-1] + b',"extra":' + b"[" * 100_000,
         b"\x80\x04cos\nsystem\n.",
         b" " * (records.MAX_BYTES + 1),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_bytes_that_are_no_record_are_refused(raw: bytes) -> None:
     """Not JSON, truncated, wrong types, unknown fields, numbers that are none, too deep, a pickle, too large."""

@@ -1,0 +1,63 @@
+"""Examples for the trainer's tests: vectors of the real registry, labels of a known law, some records that are none."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from models.features import FEATURE_NAMES, FEATURE_VERSION
+from models.records import Example, ModelRef
+from models.settings import BrokerSettings, LabelSettings, Settings, TrainerSettings, WorkerSettings
+
+LABEL = LabelSettings(kind="inactivity", horizon_days=30)
+SILENCE, SPEND = FEATURE_NAMES.index("days_since_order"), FEATURE_NAMES.index("spend_30d")
+
+
+def settings_for(broker: BrokerSettings | None = None, **trainer: float) -> Settings:
+    """Settings with short intervals, for a broker or for none."""
+    return Settings(
+        broker=broker or BrokerSettings(),
+        label=LABEL,
+        worker=WorkerSettings(commit_interval_s=0.2, tick_s=0.1, chunk_records=100),
+        trainer=TrainerSettings(**({"publish_every_s": 0.05, "checkpoint_examples": 300} | trainer)),  # type: ignore[arg-type]
+    )
+
+
+def examples(count: int, seed: int = 1) -> list[Example]:
+    """Examples whose label depends on silence and, more, on spend."""
+    rng = np.random.default_rng(seed)
+    x = rng.exponential(10.0, (count, len(FEATURE_NAMES))).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    silence, spend = (np.nan_to_num(x[:, column].astype(float), nan=10.0) for column in (SILENCE, SPEND))
+    logit = 0.5 + silence / 20.0 - spend / 2.0
+    drawn = rng.random(count) < 1.0 / (1.0 + np.exp(-logit))
+    return [
+        Example(
+            example_id=f"e{i}",
+            customer_id=f"c{i % 500}",
+            as_of=1.7e9 + i,
+            matured_at=1.7e9 + 30 * 86_400 + i,
+            horizon_days=30.0,
+            label=int(drawn[i]),
+            probability=0.2,
+            rule_probability=0.25,
+            prior_probability=0.15,
+            model=ModelRef("rule", "v"),
+            feature_version=FEATURE_VERSION,
+            features=tuple(None if value != value else value for value in x[i].tolist()),
+        )
+        for i in range(count)
+    ]
+
+
+def encoded(count: int, seed: int = 1) -> list[bytes]:
+    """The same as values of topic `examples`, every 97th of them malformed, every 89th of another feature version."""
+    values = []
+    for i, example in enumerate(examples(count, seed)):
+        if i % 97 == 96:
+            values.append(b'{"label": 2}')
+        elif i % 89 == 88:
+            values.append(msgspec.json.encode(msgspec.structs.replace(example, feature_version="older")))
+        else:
+            values.append(msgspec.json.encode(example))
+    return values
