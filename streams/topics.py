@@ -213,7 +213,7 @@ async def _configs(admin: Any, specs: list[TopicSpec]) -> dict[str, dict[str, st
 
 
 def _missing(spec: TopicSpec) -> str:
-    return f"topic {spec.name!r} is missing: create it with {spec.partitions} partition(s), or let `ebbtide topics create` do it"
+    return f"topic {spec.name!r} is missing: `ebbtide topics create` makes it, with {spec.partitions} partition(s)"
 
 
 def _layout_problems(spec: TopicSpec, topic: dict[str, Any], broker: BrokerSettings) -> list[str]:

@@ -1,1 +1,1 @@
-""""""
+"""Tests; each folder mirrors a package."""
