@@ -14,8 +14,8 @@ from app.errors import AppError, NoBrokerError, UsageError
 from models.settings import Settings
 from streams.embedded import EmbeddedBroker, EmbeddedBrokerError, answers
 
-#: The first join of a group takes up to half the rebalance time; nobody else is on an embedded broker.
-_EMBEDDED_SESSION_S, _EMBEDDED_REBALANCE_S = 6.0, 4.0
+#: The embedded broker lets a member wait half its session timeout at every join, but keeps one that is late.
+_EMBEDDED_SESSION_S, _EMBEDDED_REBALANCE_S = 2.0, 10.0
 
 MEMORY_ONLY = "embedded broker in memory: everything on it is gone when this command stops (set EBBTIDE_BROKER to keep)"
 

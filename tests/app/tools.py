@@ -30,15 +30,18 @@ async def until(condition, timeout_s: float = 10.0):
     """Wait until `condition()` is truthy and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not true within {timeout_s} s: {condition}")
+        assert time.monotonic() < deadline, f"not true within {timeout_s} s: {condition}"
         await asyncio.sleep(0.005)
     return found
 
 
 def wait_until(condition, timeout_s: float = 10.0):
     """The same outside an event loop."""
-    return asyncio.run(until(condition, timeout_s))
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not true within {timeout_s} s: {condition}"
+        time.sleep(0.01)
+    return found
 
 
 def gone(pid: int) -> bool:

@@ -1,0 +1,68 @@
+"""Waiting until every event that was sent has gone its whole way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.demo.stage import Stage
+from app.errors import AppError
+from streams.warehouse.errors import NoSnapshot
+from streams.warehouse.query import summary
+from streams.warehouse.snapshot import newest
+
+_LOOK_EVERY_S = 0.25
+_CALM_LOOKS = 4
+
+
+async def settle(stage: Stage, sent: int, tell: Callable[[str], None], within_s: float) -> float:
+    """Return once nothing is on its way any more; the result is when the worker had finished (monotonic seconds).
+
+    Raises
+    ------
+    AppError
+        A role ended, or something is still missing after `within_s` seconds; the message says what.
+    """
+    deadline, calm, finished = time.monotonic() + within_s, 0, 0.0
+    while calm < _CALM_LOOKS:
+        missing, worker_done = await _missing(stage, sent)
+        finished = finished or (time.monotonic() if worker_done else 0.0)
+        calm = calm + 1 if not missing else 0
+        if missing:
+            tell(missing[0])
+        if time.monotonic() > deadline:
+            msg = f"not settled after {within_s:.0f} s: {'; '.join(missing)}"
+            raise AppError(msg)
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return finished
+
+
+async def _missing(stage: Stage, sent: int) -> tuple[list[str], bool]:
+    """What is still on its way, in the order of the way; and whether the worker has everything behind it."""
+    answers = await stage.statuses()
+    status: dict[str, dict[str, Any]] = {role: answer.status for role, answer in answers.items()}
+    worker, missing = status["worker"], []
+    lag = sum(worker.get("lag", {}).values())
+    if worker.get("events", 0) < sent or lag:
+        missing.append(f"worker has read {worker.get('events', 0):,} of {sent:,} events, {lag:,} not settled")
+    worker_done = not missing
+    if status["trainer"].get("examples", 0) < worker.get("examples", 0):
+        done = status["trainer"].get("examples", 0)
+        missing.append(f"trainer has learned {done:,} of {worker.get('examples', 0):,} examples")
+    stored = await asyncio.to_thread(_stored, stage)
+    if stored < (worker.get("scores", 0), worker.get("examples", 0)):
+        missing.append(f"snapshot holds {stored[0]:,} of {worker.get('scores', 0):,} scores")
+    if status["sync"].get("pending", 0) or sum(status["sync"].get("lag", {}).values()):
+        missing.append(f"sync has {status['sync'].get('pending', 0):,} customers to deliver")
+    return missing, worker_done
+
+
+def _stored(stage: Stage) -> tuple[int, int]:
+    """Scores and examples in the newest snapshot."""
+    try:
+        info = summary(newest(stage.settings.data_dir))["snapshot"]
+    except NoSnapshot:
+        return 0, 0
+    return info["scores_history"], info["labels"]
