@@ -117,7 +117,7 @@ class Trainer:
         return sum(len(event.value) for event in self._unsettled)
 
     def _full(self) -> bool:
-        """Whether all chunks that the transport hands out at a time are held: nothing more comes before a publishing."""
+        """Whether all chunks that the transport hands out at a time are held: none comes before a publishing."""
         return len(self._unsettled) >= self._settings.worker.max_chunks_per_partition
 
     def _holds_back(self) -> bool:
