@@ -6,7 +6,6 @@ import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -119,6 +118,3 @@ def choose(args: argparse.Namespace) -> Scenario:
     return CompleteJourney()
 
 
-def plain(moment: datetime) -> dict[str, Any]:
-    """A cut-off as JSON types."""
-    return {"cutoff": moment.date().isoformat()}

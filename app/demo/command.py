@@ -1,0 +1,126 @@
+"""Runs the demo from beginning to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from app.broker import MEMORY_ONLY, own_broker
+from app.demo import figures as fig
+from app.demo.report import lines
+from app.demo.scenario import Scenario, choose
+from app.demo.settle import settle
+from app.demo.stage import Stage, demo_settings, staged
+from app.errors import AppError
+from app.progress import Report, progress
+from app.roles import loop_factory, stop_on_signals
+from app.sending import remark
+from models.settings import Settings
+from streams.replay import ReplayError, ReplayReport, replay
+from streams.sources import SourceError
+from streams.topics import TopicsUnavailable
+from streams.warehouse.snapshot import newest
+
+_SETTLE_WITHIN_S = 900.0
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Play the story, print its figures; 0 if every part did its work, 1 otherwise.
+
+    Raises
+    ------
+    AppError
+        A part could not run or did not finish; nothing is left running.
+    """
+    scenario = choose(args)
+    settings = scenario.settings(demo_settings(settings))
+    with own_broker(settings) as (connected, embedded), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        print(f"demo     {scenario.title}")
+        print(f"broker   {connected.broker.bootstrap}" + (f"  ({MEMORY_ONLY})" if embedded else ""))
+        try:
+            return runner.run(_play(scenario, connected, args))
+        except (ReplayError, SourceError, TopicsUnavailable) as error:
+            raise AppError(str(error)) from None
+
+
+async def _play(scenario: Scenario, settings: Settings, args: argparse.Namespace) -> int:
+    stop = stop_on_signals()
+    async with staged(settings) as stage:
+        print(f"console  {stage.console}")
+        print(f"logs     {settings.data_dir}/logs", flush=True)
+        started = time.monotonic()
+        sent = await _send(scenario, stage, stop)
+        if stop.is_set():
+            print("stopped before the end: no figures")
+            return 130
+        finished = await _settle(stage, sent)
+        figures = await _figures(scenario, stage, finished - started)
+        for line in lines(figures):
+            print(line)
+        if args.json:
+            _write(args.json, figures)
+        found = fig.problems(figures, sent.events)
+        for problem in found:
+            print(f"problem: {problem}", file=sys.stderr)
+        if args.keep or sys.stdout.isatty():
+            print(f"\nstill running, look at {stage.console} - Ctrl-C ends it", flush=True)
+            await stop.wait()
+        print("\nstopping: worker, trainer, warehouse, sync", flush=True)
+    return 1 if found else 0
+
+
+async def _send(scenario: Scenario, stage: Stage, stop: asyncio.Event) -> ReplayReport:
+    with progress("events sent", 1.0) as report:
+
+        def show(count: int, event_time: float) -> None:
+            report(scenario.share(count, event_time), remark(count, event_time))
+
+        return await replay(scenario.events(), stage.settings.broker, progress=show, stop=stop)
+
+
+async def _settle(stage: Stage, sent: ReplayReport) -> float:
+    with progress("settling", None) as report:
+        tell: Report = report
+        return await settle(stage, sent.events, lambda missing: tell(0.0, missing), _SETTLE_WITHIN_S)
+
+
+async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figures:
+    path: Path = newest(stage.settings.data_dir)
+    status = {role: answer.status for role, answer in (await stage.statuses()).items()}
+    totals, outside, judged, cutoffs = await asyncio.gather(
+        asyncio.to_thread(fig.totals, path),
+        asyncio.to_thread(fig.count_from_outside, path),
+        asyncio.to_thread(fig.judge, path, scenario),
+        asyncio.to_thread(fig.at_cutoffs, path, scenario),
+    )
+    return fig.Figures(
+        scenario=scenario.title,
+        events=status["worker"]["events"],
+        seconds=round(seconds, 1),
+        events_per_s=round(status["worker"]["events"] / seconds, 1),
+        customers=status["worker"]["customers"],
+        scores=totals["snapshot"]["scores_history"],
+        examples=totals["examples"],
+        quarantined=status["worker"]["quarantine"],
+        judged=judged,
+        cutoffs=cutoffs,
+        at_risk=await asyncio.to_thread(fig.riskiest, path),
+        likely_to_churn=outside,
+        snapshot=str(path),
+        deliveries=status["sync"].get("deliveries", {}),
+        webhook_received=stage.receiver.accepted_total,
+        console=stage.console,
+    )
+
+
+def _write(path: str, figures: fig.Figures) -> None:
+    try:
+        Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+    except OSError as error:
+        msg = f"cannot write {path!r}: {(error.strerror or str(error)).lower()}"
+        raise AppError(msg) from None
