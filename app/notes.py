@@ -50,6 +50,14 @@ def left(path: Path, note: RoleNote | BrokerNote) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def forget_dead(settings: Settings, role: str) -> None:
+    """Remove the notes that killed processes of a role have left."""
+    for path in (Path(settings.data_dir) / "run").glob(f"{role}-*.json"):
+        note = _read(path, RoleNote)
+        if note is None or not alive(note.pid):
+            path.unlink(missing_ok=True)
+
+
 def role_path(settings: Settings, role: str) -> Path:
     """Where this process notes its role."""
     return Path(settings.data_dir) / "run" / f"{role}-{os.getpid()}.json"

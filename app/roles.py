@@ -75,6 +75,7 @@ async def _serve_role(name: str, target: str, settings: Settings) -> None:
     web = role_app(telemetry, lambda: built[0] if built else None)
     setting = f"{name}_port"
     async with serve(web, settings.http.host, getattr(settings.http, setting), f"http.{setting}") as url:
+        notes.forget_dead(settings, name)
         with notes.left(notes.role_path(settings, name), notes.RoleNote(name, os.getpid(), url)):
             log.info("serving http", extra={"role": name, "url": url})
             if not await _prepare_topics(settings.broker, stop):

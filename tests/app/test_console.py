@@ -174,12 +174,17 @@ def test_noted_roles_are_found_on_their_free_ports(tmp_path):
 
 
 def test_notes_of_dead_processes_do_not_count(tmp_path):
-    """A note left by a killed process is ignored."""
+    """A note left by a killed process is ignored, and removed by the next process of its role."""
     settings = free_ports(tmp_path)
     beyond_any_pid = 2**30
+    path = notes.role_path(settings, "sync")
 
-    with notes.left(notes.role_path(settings, "sync"), notes.RoleNote("sync", beyond_any_pid, "http://127.0.0.1:1")):
+    with notes.left(path, notes.RoleNote("sync", beyond_any_pid, "http://127.0.0.1:1")):
         assert notes.running_roles(settings) == []
+        notes.forget_dead(settings, "worker")
+        assert path.exists()
+        notes.forget_dead(settings, "sync")
+        assert not path.exists()
 
 
 @pytest.mark.parametrize("junk", [None, 3, "text", [], {"a": "b"}, {"a": True}, {"a": float("inf")}])
