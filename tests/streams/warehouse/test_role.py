@@ -192,7 +192,9 @@ def test_a_broker_that_forgot_everything_is_read_anew(
 ) -> None:
     """The embedded broker dies under the role and comes back empty: new scores count, old history stays."""
     monkeypatch.setattr(role_module, "_CHECK_EVERY_S", 0.1)
-    monkeypatch.setattr(feed, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(role_module, "_RETRY_CAP_S", 0.3)
+    monkeypatch.setattr(feed, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(feed, "_GOODBYE_S", 0.2)
     caplog.set_level(logging.INFO, logger="streams.warehouse")
     port = free_port()
     settings = settings_for(BrokerSettings(bootstrap=f"127.0.0.1:{port}"), tmp_path)
