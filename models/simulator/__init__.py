@@ -2,9 +2,9 @@
 
 `settings` says how large the shop is and what weighs on its customers. `dynamics` moves their hidden state from day to
 day with the draws of `luck`, and `world` lets it happen once. `events` tells that world in public event JSON: `visits`
-and `service` say what is done, `phrases` and `transcripts` what is spoken, `arrival` how it travels. `truth`
-knows each customer's real probability of leaving, by way of the many `futures` that might have been: the
-best that any learner could say.
+and `service` say what is done, `phrases`, `complaints` and `transcripts` what is spoken, `arrival` how it travels.
+`truth` knows each customer's real probability of leaving, by way of the many `futures` that might have been: the best
+that any learner could say.
 """
 
 from models.simulator.arrival import SimulatedEvent

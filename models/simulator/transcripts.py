@@ -6,7 +6,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from models.simulator import dynamics, phrases
-from models.simulator.phrases import Lines, Topic
+from models.simulator.complaints import COMPLAINTS
+from models.simulator.phrases import Topic
 
 #: Tones from here down are angry, from here up warm; -1 to 1.
 _ANGRY_TO, _WARM_FROM = -0.3, 0.25
@@ -27,7 +28,7 @@ class Talk(NamedTuple):
 def topic_of(topic: int, dice: Random) -> Topic:
     """The phrases for a topic of the dynamics."""
     if topic == dynamics.COMPLAINED:
-        return dice.choice(phrases.COMPLAINTS)
+        return dice.choice(COMPLAINTS)
     return {
         dynamics.ASKED_TO_LEAVE: phrases.LEAVE,
         dynamics.ASKED: phrases.QUESTION,
@@ -53,7 +54,8 @@ def talk(topic: Topic, tone: float, resolved: bool, channel: str, slots: dict[st
     agent = dice.choice(phrases.AGENTS)
     lines = _script(topic, mood, resolved, dice)
     low, high = _CALL_GAP_S if channel == "call" else _CHAT_GAP_S
-    turns, clock = [], 0
+    turns: list[tuple[str, int, str]] = []
+    clock = 0
     for role, line in lines:
         text = line.format(agent=agent, **slots)
         if channel == "call" and role == "customer":
@@ -64,17 +66,20 @@ def talk(topic: Topic, tone: float, resolved: bool, channel: str, slots: dict[st
 
 
 def _script(topic: Topic, mood: int, resolved: bool, dice: Random) -> list[tuple[str, str]]:
-    opening = dice.choice(topic.openings[mood])
+    opening, (detail, more) = dice.choice(topic.openings[mood]), dice.sample(topic.details, 2)
     if dice.random() < 0.3:
-        opening = f"{opening} {dice.choice(topic.details)}"
+        opening = f"{opening} {more}"
     script = [("agent", dice.choice(phrases.GREETINGS)), ("customer", opening)]
-    if topic is not phrases.PRAISE:
-        script += [("agent", dice.choice(phrases.ASKING)), ("customer", dice.choice(topic.details))]
-        for _ in range(_rounds(mood, resolved, dice)):
-            script += [("agent", dice.choice(phrases.HOLDING)), ("customer", dice.choice(phrases.PRESSING[mood]))]
-    answers: Lines = topic.solved if resolved else topic.unsolved
+    answer = dice.choice(topic.solved if resolved else topic.unsolved)
+    if topic is phrases.PRAISE:
+        return [*script, ("agent", answer), ("customer", detail)]
+    script += [("agent", dice.choice(phrases.ASKING)), ("customer", detail)]
+    rounds = _rounds(mood, resolved, dice)
+    holding, pressing = dice.sample(phrases.HOLDING, rounds), dice.sample(phrases.PRESSING[mood], rounds)
+    for wait, push in zip(holding, pressing, strict=True):
+        script += [("agent", wait), ("customer", push)]
     ending = phrases.GLAD if resolved else phrases.DISAPPOINTED
-    script += [("agent", dice.choice(answers)), ("customer", dice.choice(ending[mood]))]
+    script += [("agent", answer), ("customer", dice.choice(ending[mood]))]
     if dice.random() < 0.6:
         script.append(("agent", dice.choice(phrases.FAREWELLS)))
     return script

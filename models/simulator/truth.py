@@ -54,7 +54,7 @@ class SimulatedTruth:
     -------
     >>> truth = SimulatedTruth(SimulatorSettings(customers=20, days=40))
     >>> [row.customer_id for row in truth.rows([truth.start_time + 30 * 86_400]) if row.probability > 0.2]
-    XX
+    ['customer-00010', 'customer-00015']
     """
 
     def __init__(self, settings: SimulatorSettings) -> None:

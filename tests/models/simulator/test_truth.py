@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 import math
 from functools import cache
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from models.simulator import InvalidTruth, SimulatedTruth, SimulatorSettings, TruthRow, UnknownCustomer, simulate
+from models.simulator import truth as truth_module
 from models.simulator.dynamics import FAILED, UNRESOLVED
 from models.simulator.luck import Boost, EvenLuck
 
@@ -157,6 +159,11 @@ def test_a_truth_that_does_not_fit_is_refused(change: dict[str, object], message
     """A file of another format, or of a world that this program does not make, is an error and no guess."""
     with pytest.raises(InvalidTruth, match=message):
         SimulatedTruth.from_dict(SimulatedTruth(SMALL).to_dict() | change)
+
+
+def test_the_example_of_the_docstring_runs() -> None:
+    """What the documentation shows is what comes out."""
+    assert doctest.testmod(truth_module) == doctest.TestResults(failed=0, attempted=2)
 
 
 def test_boosted_draws_keep_their_distribution() -> None:

@@ -145,7 +145,7 @@ def test_parquet_with_raw_events(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_parquet_with_a_column_per_field(tmp_path: Path, unit: str) -> None:
-    """Columns become the fields of an event; structs, texts in JSON, decimals and timestamps of any unit are understood."""
+    """Columns become the fields of an event; structs, JSON in text, decimals and timestamps of any unit are read."""
     at = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
     products = [{"product_id": "p", "quantity": Decimal("2.0"), "note": None}]
     table = pa.table(
@@ -190,14 +190,8 @@ def test_a_damaged_file_gives_what_it_has_and_then_an_error(tmp_path: Path, dama
     path = tmp_path / "damaged"
     packed = gzip.compress(b"\n".join(event.raw for event in simulate(SHOP)))
     path.write_bytes(packed[: len(packed) // 2] if damage == "gzip" else b"PAR1 and then nothing")
-    read = []
+    read: list[SourceEvent] = []
 
     with pytest.raises(SourceError, match=r"cannot read '.*damaged' after \d+ events"):
-        read += list(_collect(path, read))
+        read.extend(read_file(path))
     assert bool(read) == (damage == "gzip")
-
-
-def _collect(path: Path, into: list[SourceEvent]) -> list[SourceEvent]:
-    for event in read_file(path):
-        into.append(event)
-    return []
