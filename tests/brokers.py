@@ -115,16 +115,17 @@ class KafkaServer:
     """One Apache Kafka node (KRaft, controller and broker in one), on free ports, with its data in a temp folder.
 
     `start` after `stop` or `kill` continues on the same data and ports. As a context manager it is started,
-    and its data removed at the end.
+    and its data removed at the end. `properties` replaces the tests' own configuration; `{port}`, `{controller}`
+    and `{data}` in it are filled in.
     """
 
-    def __init__(self, jars: Path) -> None:
+    def __init__(self, jars: Path, properties: str = _PROPERTIES) -> None:
         self._classpath = f"{jars}/*"
         self._folder = tempfile.TemporaryDirectory(prefix="ebbtide-kafka-")
         self._home = Path(self._folder.name)
         self._process: subprocess.Popen[bytes] | None = None
         self.port, controller = free_port(), free_port()
-        text = _PROPERTIES.format(port=self.port, controller=controller, data=self._home / "data")
+        text = properties.format(port=self.port, controller=controller, data=self._home / "data")
         self._properties = self._home / "server.properties"
         self._properties.write_text(text)
         self._format()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -20,7 +21,8 @@ from app.roles import ROLES
 from app.settings import load
 from models.settings import BrokerSettings, Settings
 from streams.embedded import free_port
-from tests.brokers import ROOT
+from streams.topics import check_topics, create_topics
+from tests.brokers import ROOT, KafkaServer, broker_settings
 from tests.metrics import metric_names
 
 DOCKER = ROOT / "docker"
@@ -143,6 +145,23 @@ def test_the_broker_is_the_version_that_the_tests_run() -> None:
 
     assert version is not None
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{version[1]}"
+
+
+@pytest.mark.kafka
+def test_the_brokers_configuration_starts_a_broker_that_takes_our_topics(jars: Path) -> None:
+    """With the compose file's variables, as its image makes properties of them, Apache Kafka starts and serves."""
+    lines = []
+    for key, value in SERVICES["kafka"]["environment"].items():
+        here = value.replace(":19092", ":{port}").replace(":9093", ":{controller}").replace(":9092", f":{free_port()}")
+        here = re.sub(r"//(?=:)", "//127.0.0.1", here.replace("kafka:", "127.0.0.1:"))
+        lines.append(f"{key.removeprefix('KAFKA_').lower().replace('_', '.')}={here}")
+    properties = "\n".join(lines).replace("/var/lib/kafka/data", "{data}")
+
+    with KafkaServer(jars, properties) as server:
+        broker = broker_settings(server)
+        asyncio.run(create_topics(broker))
+
+        assert asyncio.run(check_topics(broker)) == []
 
 
 def test_the_image_copies_files_that_exist_and_ignores_none_of_them() -> None:
