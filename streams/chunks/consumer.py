@@ -5,6 +5,7 @@ Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each wit
 - `getmany` yields chunks and leaves a partition alone while it has enough chunks in flight.
 - The commit position comes from `ChunkTracker`, never from gaps between acknowledged offsets.
 - The local committed offset moves only after the broker accepted the commit.
+- Events that a stream skips during a rebalance, which Faust acknowledges, are not settled.
 - On revocation the work in flight is settled and committed *before* the bookkeeping is dropped.
 - A commit that the broker refuses for a passing reason is tried again by the timer; it crashes nothing.
 - Partitions with equal numbers go to the same member (range assignor), so topics stay co-partitioned
@@ -14,7 +15,7 @@ Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each wit
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ _IDLE_WAIT_S = 0.05
 class Chunk:
     """Consecutive records of one partition. `records` are aiokafka's, in offset order, never empty."""
 
-    __slots__ = ("first_offset", "highwater", "last_offset", "partition", "records", "topic")
+    __slots__ = ("durable", "first_offset", "highwater", "last_offset", "partition", "records", "topic")
 
     def __init__(self, topic: str, partition: int, records: Sequence[Any], highwater: int | None) -> None:
         self.topic = topic
@@ -44,6 +45,7 @@ class Chunk:
         self.first_offset: int = records[0].offset
         self.last_offset: int = records[-1].offset
         self.highwater = highwater
+        self.durable = False
 
     def __len__(self) -> int:
         return len(self.records)
@@ -51,6 +53,7 @@ class Chunk:
 
 def ack(event: FaustEvent) -> None:
     """Tell the consumer that everything this chunk caused is durable."""
+    event.value.durable = True
     event.ack()
 
 
@@ -90,6 +93,16 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
         return True
 
 
+class _NoReadOffsets(defaultdict[TP, Any]):
+    """Faust drops messages at or below a read offset that it may set after a seek; the tracker keeps order here."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+
+    def __setitem__(self, tp: TP, offset: Any) -> None:
+        """Remember nothing."""
+
+
 class ChunkConsumer(driver.Consumer):
     """See the module's docstring."""
 
@@ -100,6 +113,11 @@ class ChunkConsumer(driver.Consumer):
         self._max_chunks: int = worker.max_chunks_per_partition
         self._trackers: dict[TP, ChunkTracker] = {}
         self._slices: dict[TP, deque[Sequence[Any]]] = {}
+        #: Counts the times that the fetch position was set anew; a fetch begun before is not to be used.
+        self._seeks = 0
+        #: Where the next slice of a partition must begin; None is the beginning of the log.
+        self._next: dict[TP, int | None] = {}
+        self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -135,10 +153,29 @@ class ChunkConsumer(driver.Consumer):
         elif len(wanted) < len(active):
             # A partition that gets room meanwhile must not wait for the others' next record.
             timeout_s = _IDLE_WAIT_S
-        size = self._chunk_records
-        for raw, records in (await self._getmany(active_partitions=wanted, timeout=timeout_s) or {}).items():
+        size, seeks = self._chunk_records, self._seeks
+        fetched = await self._getmany(active_partitions=wanted, timeout=timeout_s) or {}
+        if seeks != self._seeks:
+            await self._rewind(TP(*raw) for raw in fetched)
+            return
+        for raw, records in fetched.items():
+            tp = TP(*raw)
+            self._next[tp] = records[-1].offset + 1
             slices = (records[start : start + size] for start in range(0, len(records), size))
-            self._slices.setdefault(TP(*raw), deque()).extend(slices)
+            self._slices.setdefault(tp, deque()).extend(slices)
+
+    async def _rewind(self, partitions: Iterable[TP]) -> None:
+        """Set partitions back to where they were told to be while a fetch was under way.
+
+        The fetch may have returned records from before as well as from after the seek; only the position tells.
+        """
+        for tp in partitions:
+            if tp in self._next and tp in self.assignment():
+                offset = self._next[tp]
+                if offset is None:
+                    await self.seek_to_beginning(tp)
+                else:
+                    await self.seek_wait({tp: offset})
 
     def _deliverable(self, tp: TP) -> bool:
         return bool(self._slices[tp]) and self._has_room(tp) and tp in self._get_active_partitions()
@@ -161,11 +198,16 @@ class ChunkConsumer(driver.Consumer):
         )  # fmt: skip
 
     def ack(self, message: Message) -> bool:
-        """Settle a chunk. Chunks of partitions that were taken away meanwhile are ignored."""
-        if message.acked:
+        """Settle a chunk that was given to `ack`. Chunks of partitions that were taken away are ignored.
+
+        Faust itself acknowledges events that a stream skips while partitions are taken away: those were
+        not processed, and settling them would lose them.
+        """
+        self._unacked_messages.discard(message)
+        chunk = cast("Chunk", message.value)
+        if message.acked or not chunk.durable:
             return False
         message.acked = True
-        self._unacked_messages.discard(message)
         tracker = self._trackers.get(message.tp)
         return tracker is not None and tracker.settle(message.offset)
 
@@ -187,9 +229,16 @@ class ChunkConsumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets and forget what was in flight before."""
+        self._forget()
+        committed = await self.seek_to_committed()
+        self._next = {TP(*tp): offset if offset and offset > 0 else None for tp, offset in committed.items()}
+        self._committed_offset.update(self._next)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seeks += 1
         self._trackers.clear()
         self._slices.clear()
-        await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Settle and commit what is in flight, then let Faust drop its bookkeeping."""
@@ -198,9 +247,7 @@ class ChunkConsumer(driver.Consumer):
         self._discard_unstarted()
         await self.commit()
         await super().on_partitions_revoked(revoked)
-        for tp in revoked:
-            self._trackers.pop(tp, None)
-            self._slices.pop(tp, None)
+        self._forget()
 
     def _discard_unstarted(self) -> None:
         # The work that was begun is settled by `before_revoke`. Chunks that nobody will work on any more
