@@ -314,8 +314,7 @@ def served(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 
 def readable(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The same values as short decimals; casting them back to float32 gives `row` exactly."""
-    rounded: npt.NDArray[np.float64] = np.round(row.astype(np.float64), 4)
-    return rounded
+    return np.asarray(np.round(row.astype(np.float64), 4), dtype=np.float64)
 
 
 def band_of(probability: float, settings: ScoreSettings) -> str:

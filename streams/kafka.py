@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from models.settings import BrokerSettings
+from models.settings import BrokerSettings, Settings
 
 
 def security_options(broker: BrokerSettings) -> dict[str, Any]:
@@ -42,6 +42,11 @@ def producer_options(broker: BrokerSettings) -> dict[str, Any]:
 def heartbeat_s(broker: BrokerSettings) -> float:
     """Seconds between a group member's heartbeats: ten fit into the session timeout, so two lost ones do no harm."""
     return min(3.0, broker.session_timeout_s / 10)
+
+
+def group_id(settings: Settings, part: str = "") -> str:
+    """The consumer group of a part of this deployment; the topic prefix keeps deployments on one cluster apart."""
+    return f"{settings.broker.topic_prefix}{settings.worker.app_id}" + (f"-{part}" if part else "")
 
 
 def group_options(broker: BrokerSettings) -> dict[str, Any]:

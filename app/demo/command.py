@@ -24,9 +24,11 @@ from models.settings import Settings
 from streams.replay import ReplayError, ReplayReport, replay
 from streams.sources import SourceError
 from streams.topics import TopicsUnavailable
+from streams.warehouse.query import customers_at_risk, summary
 from streams.warehouse.snapshot import newest
 
 _SETTLE_WITHIN_S = 900.0
+_SHOWN = 10
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -93,7 +95,7 @@ async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figu
     path: Path = newest(stage.settings.data_dir)
     status = {role: answer.status for role, answer in (await stage.statuses()).items()}
     totals, outside, judged, cutoffs = await asyncio.gather(
-        asyncio.to_thread(fig.totals, path),
+        asyncio.to_thread(summary, path),
         asyncio.to_thread(fig.count_from_outside, path),
         asyncio.to_thread(fig.judge, path, scenario),
         asyncio.to_thread(fig.at_cutoffs, path, scenario),
@@ -109,7 +111,7 @@ async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figu
         quarantined=status["worker"]["quarantine"],
         judged=judged,
         cutoffs=cutoffs,
-        at_risk=await asyncio.to_thread(fig.riskiest, path),
+        at_risk=tuple(await asyncio.to_thread(customers_at_risk, path, _SHOWN)),
         likely_to_churn=outside,
         snapshot=str(path),
         deliveries=status["sync"].get("deliveries", {}),

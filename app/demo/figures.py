@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app.demo.scenario import Scenario
 from app.errors import AppError
 from models.evaluation import auc, average_precision, ece, log_loss
-from streams.warehouse.query import customers_at_risk, score_as_of, summary
+from streams.warehouse.query import score_as_of
 
 Doubles = npt.NDArray[np.float64]
 
@@ -122,28 +122,19 @@ def _at_cutoff(path: Path, scenario: Scenario, cutoff: datetime) -> dict[str, An
     scored = [customer for customer in truth if customer in emitted]
     labels = np.array([truth[customer] for customer in scored], dtype=int)
     judged = quality(labels, np.array([emitted[customer] for customer in scored]))
-    return {"cutoff": cutoff.date().isoformat(), "unscored": len(truth) - len(scored)} | msgspec.to_builtins(judged)
+    measures: dict[str, Any] = msgspec.to_builtins(judged)
+    return {"cutoff": cutoff.date().isoformat(), "unscored": len(truth) - len(scored)} | measures
 
 
 def count_from_outside(path: Path) -> int:
     """Count `likely_to_churn` from another process with plain duckdb. Raises AppError if it cannot."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - this interpreter, our own program
         [sys.executable, "-c", _OTHER_PROCESS, str(path)], capture_output=True, text=True, check=False, timeout=60
     )
     if done.returncode != 0:
         msg = f"another process cannot read {str(path)!r}: {done.stderr.strip().splitlines()[-1:]}"
         raise AppError(msg)
     return int(done.stdout)
-
-
-def riskiest(path: Path, n: int = 10) -> tuple[dict[str, Any], ...]:
-    """The customers most at risk."""
-    return tuple(customers_at_risk(path, n))
-
-
-def totals(path: Path) -> dict[str, Any]:
-    """Counts of the snapshot."""
-    return summary(path)
 
 
 def problems(figures: Figures, sent: int) -> Sequence[str]:

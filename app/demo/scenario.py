@@ -116,5 +116,3 @@ def choose(args: argparse.Namespace) -> Scenario:
         msg = f"{', '.join(wrong)}: for the simulator only; --real plays the whole data set"
         raise UsageError(msg)
     return CompleteJourney()
-
-

@@ -50,7 +50,7 @@ def demo_settings(settings: Settings) -> Settings:
         settings,
         data_dir=str(Path(settings.data_dir) / f"demo-{stamp}"),
         broker=replace(settings.broker, topic_prefix=prefix, create_topics=True),
-        worker=replace(settings.worker, clock="event", app_id=f"{prefix}{settings.worker.app_id}"),
+        worker=replace(settings.worker, clock="event"),
         trainer=replace(settings.trainer, publish_every_s=min(settings.trainer.publish_every_s, 0.5))
         if settings.trainer == TrainerSettings()
         else settings.trainer,

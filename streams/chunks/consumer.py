@@ -28,7 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from streams.chunks.tracker import ChunkTracker
-from streams.kafka import security_options
+from streams.kafka import group_options
 
 _IDLE_WAIT_S = 0.05
 
@@ -53,7 +53,7 @@ class Chunk:
 
 def ack(event: FaustEvent) -> None:
     """Tell the consumer that everything this chunk caused is durable."""
-    event.value.durable = True
+    cast("Chunk", event.value).durable = True
     event.ack()
 
 
@@ -63,18 +63,12 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, _transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         app = cast("Any", self.app)
         broker = app.ebbtide_settings.broker
+        # A worker holds a fetch of every partition of four topics, so each is small.
+        options = group_options(broker) | {"max_partition_fetch_bytes": 1024 * 1024}
         return aiokafka.AIOKafkaConsumer(
-            **security_options(broker),
+            **options,
             group_id=app.conf.id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
-            max_partition_fetch_bytes=1024 * 1024,
-            # The embedded broker looks for new records only when this wait ends, so it is a quiet topic's delay there.
-            fetch_max_wait_ms=100,
-            session_timeout_ms=int(broker.session_timeout_s * 1000),
-            rebalance_timeout_ms=int(broker.rebalance_timeout_s * 1000),
-            heartbeat_interval_ms=int(broker.session_timeout_s * 1000 / 10),
             max_poll_interval_ms=300_000,
             metadata_max_age_ms=30_000,
         )
@@ -173,7 +167,7 @@ class ChunkConsumer(driver.Consumer):
             if tp in self._next and tp in self.assignment():
                 offset = self._next[tp]
                 if offset is None:
-                    await self.seek_to_beginning(tp)
+                    await self._thread.seek_to_beginning(tp)
                 else:
                     await self.seek_wait({tp: offset})
 
@@ -221,7 +215,7 @@ class ChunkConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no bookkeeping: the tracker works on chunks."""
 
-    async def _commit_offsets(self, offsets: Mapping[TP, int], **_transaction: bool) -> bool:
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002
         if not await self._commit(offsets):
             return False
         self._committed_offset.update(offsets)

@@ -23,7 +23,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from models.records import Score
 from models.settings import Settings
 from streams.destinations.base import Destination
-from streams.kafka import producer_options, security_options
+from streams.kafka import group_id, group_options, log_ends, producer_options
 from streams.sync.delivery import BuryFailed, DeadLetter, Engine
 from streams.sync.http import Sender
 from streams.sync.ledger import Ledger
@@ -111,17 +111,8 @@ class Lane:
             await self._carry(stop)
 
     def _make_consumer(self) -> Any:
-        broker = self._settings.broker
-        return AIOKafkaConsumer(
-            **security_options(broker),
-            group_id=f"{self._settings.worker.app_id}-sync-{self._destination.name}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=int(broker.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(broker.session_timeout_s * 1000 / 10),
-            rebalance_timeout_ms=int(broker.rebalance_timeout_s * 1000),
-            fetch_max_wait_ms=int(_POLL_S * 1000),
-        )
+        group = group_id(self._settings, f"sync-{self._destination.name}")
+        return AIOKafkaConsumer(**group_options(self._settings.broker), group_id=group)
 
     async def _carry(self, stop: asyncio.Event) -> None:
         engine_task = asyncio.create_task(self._engine.run(), name=f"sync-{self._destination.name}")
@@ -258,7 +249,7 @@ class Lane:
         if not partitions:
             return
         begins = await self._consumer.beginning_offsets(partitions)
-        ends = await self._consumer.end_offsets(partitions)
+        ends = await log_ends(self._settings.broker, partitions)
         for partition in partitions:
             committed = await self._consumer.committed(partition)
             seen = self._ledger.position(partition.topic, partition.partition)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from models.features import FEATURES
 from models.settings import Settings
+from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.warehouse.decode import Decoder
 from streams.warehouse.feed import EXPIRED, FEED_ERRORS, NEW, RECREATED, RESUMED, Beginning, Feed, FeedLost
@@ -88,7 +89,7 @@ class Warehouse:
 
     async def _serve(self, stop: asyncio.Event) -> None:
         """Work over one connection until `stop` or until it fails; after a failure wait a little longer each time."""
-        feed = Feed(self._settings.broker, f"{self._settings.worker.app_id}-warehouse")
+        feed = Feed(self._settings.broker, group_id(self._settings, "warehouse"))
         try:
             if not await self._begin(feed, stop):
                 return

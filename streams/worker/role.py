@@ -14,6 +14,7 @@ from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES, feature_ve
 from models.labels import LabelDefinition
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topic, run_app
+from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import topic_name
 from streams.worker.intake import Intake
@@ -77,7 +78,7 @@ class Worker:
         }
 
     def _build_app(self) -> ChunkApp:
-        app = chunk_app(self._settings, self._settings.worker.app_id)
+        app = chunk_app(self._settings, group_id(self._settings))
         app.on_revoke(self._release)
         app.on_partitions_assigned.connect(cast("Any", self._assigned))
         for real, logical in self._logical.items():
