@@ -29,13 +29,11 @@ from streams.topics import EXAMPLES
 log = logging.getLogger(__name__)
 
 #: Why an example was not learned.
-ALREADY_LEARNED, MALFORMED, OTHER_FEATURES, OTHER_LABEL = (
-    "already_learned",
-    "malformed",
-    "other_features",
-    "other_label",
-)
-SKIP_REASONS = (ALREADY_LEARNED, MALFORMED, OTHER_FEATURES, OTHER_LABEL)
+ALREADY_LEARNED = "already_learned"
+MALFORMED = "malformed"
+OTHER_FEATURES = "other_features"
+OTHER_LABEL = "other_label"
+TOO_EARLY = "before_first_negative"
 _CHECKPOINT_FORMAT = 1
 _MAX_KEY_BYTES = 1000
 
@@ -124,7 +122,9 @@ class TrainerCore:
         return [checkpoint, Outgoing(self.key.encode(), self.model().to_record())]
 
     def _learn(self, example: Example, offset: int) -> None:
-        self.learner.learn(example)
+        if not self.learner.learn(example):
+            self.skipped[TOO_EARLY] += 1
+            return
         self.offset = offset
         self.unpublished += 1
         self.learned[example.label] += 1

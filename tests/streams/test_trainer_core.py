@@ -141,6 +141,16 @@ def test_an_example_of_another_horizon_is_counted_not_learned() -> None:
     assert subject.skipped == {"other_label": 1}
 
 
+def test_positives_before_the_first_negative_are_counted_not_learned() -> None:
+    """What the learner leaves alone is told under its own reason and moves no offset."""
+    subject = core()
+    positive = msgspec.json.encode(msgspec.structs.replace(examples(1)[0], label=1))
+    subject.take(records([positive] * 3), now=0.0)
+
+    assert subject.skipped == {"before_first_negative": 3}
+    assert (subject.offset, subject.unpublished) == (-1, 0)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -31,6 +31,7 @@ def examples(count: int, seed: int = 1) -> list[Example]:
     silence, spend = (np.nan_to_num(x[:, column].astype(float), nan=10.0) for column in (SILENCE, SPEND))
     logit = 0.5 + silence / 20.0 - spend / 2.0
     drawn = rng.random(count) < 1.0 / (1.0 + np.exp(-logit))
+    drawn[0] = False  # positives before the first negative would be left alone
     return [
         Example(
             example_id=f"e{i}",

@@ -72,7 +72,8 @@ def example(row: npt.NDArray[np.float32], label: int, probability: float = 0.2, 
 
 
 def examples(count: int, seed: int = 7) -> list[Example]:
-    """Examples in order, emitted with the true probability."""
+    """Examples in order, the first one negative, emitted with the true probability."""
     x = vectors(count, seed)
     drawn, true = labels(x, seed + 1), truth(x)
+    drawn[0] = 0
     return [example(x[i], int(drawn[i]), float(true[i]), i) for i in range(count)]
