@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -26,12 +25,12 @@ from models.events.types import Event
 from models.features import FEATURE_NAMES, FEATURE_VERSION, LISTENERS, feature_vector
 from models.features.summary import NEVER
 from models.labels import LabelDefinition, Snapshot
+from models.ranks import Ranks
 from models.records import Example, ModelRef, Score
 from models.settings import ScoreSettings, Settings
 from models.state import CustomerState, decode_state, encode_state, peek_due
+from models.timers import Timers
 
-_TIMER_S = 3600.0
-_BINS = 1000
 _DUE_AT_ONCE = 2000
 Outcome = str
 APPLIED, REPLAYED, DUPLICATE = "applied", "replayed", "duplicate"
@@ -57,10 +56,10 @@ class Engine:
         self._label = LabelDefinition(settings.label)
         self._snapshot_every_s = settings.label.snapshot_every_days * 86_400.0
         self._customers: dict[str, CustomerState | bytes] = {}
-        self._timers: defaultdict[int, set[str]] = defaultdict(set)
+        self._timers = Timers()
         self._touched: set[str] = set()
         self._recheck: set[str] = set()
-        self._bins: npt.NDArray[np.int64] = np.zeros(_BINS + 1, dtype=np.int64)
+        self._ranks = Ranks()
 
     def __len__(self) -> int:
         return len(self._customers)
@@ -84,8 +83,8 @@ class Engine:
         for customer_id, held in self._customers.items():
             if isinstance(held, bytes):
                 due_at, probability = peek_due(held)
-                self._plan(customer_id, due_at)
-                self._rank(math.nan, probability)
+                self._timers.plan(customer_id, due_at)
+                self._ranks.move(math.nan, probability)
 
     def customer(self, customer_id: str) -> CustomerState | None:
         """The state of one customer, decoded if it was not yet; None if unknown."""
@@ -124,7 +123,7 @@ class Engine:
 
     def has_due(self, now: float) -> bool:
         """Whether another flush as of `now` has customers to look at."""
-        return bool(self._recheck) or any(bucket * _TIMER_S <= now for bucket in self._timers)
+        return bool(self._recheck) or self._timers.waiting(now)
 
     def flush(self, now: float, wall: float) -> Flush:
         """Settle, score and emit as of `now` for touched customers and up to 2,000 that the clock has come for."""
@@ -139,7 +138,7 @@ class Engine:
             if state.customer_id not in cohort:
                 scores += self._leave(state, now, wall, changed)
         for state in states:
-            self._plan(state.customer_id, state.due_at)
+            self._timers.plan(state.customer_id, state.due_at)
         return Flush(scores, examples, [(s.customer_id, encode_state(s)) for s in states if s.customer_id in changed])
 
     # -- settling ------------------------------------------------------------------------------------
@@ -226,7 +225,7 @@ class Engine:
         stamp: tuple[str, str, str], row: npt.NDArray[np.float32], source: str,
     ) -> Score:  # fmt: skip
         last = state.last
-        self._rank(last.probability, probability)
+        self._ranks.move(last.probability, probability)
         last.probability, last.band = probability, band_of(probability, self._score)
         last.revision, last.emitted_at, last.model = last.revision + 1, now, source
         return self._record(state, stamp, row, eligible=True)
@@ -237,12 +236,22 @@ class Engine:
         last = state.last
         if last.band == "left" or not self._label.known(state.label) or last.revision == 0:
             return []
-        self._rank(last.probability, math.nan)
+        self._ranks.move(last.probability, math.nan)
         last.probability, last.band = math.nan, "left"
         last.revision, last.emitted_at = last.revision + 1, now
         changed.add(state.customer_id)
         row = served(np.array([feature_vector(state.summaries, now)], dtype=np.float64))[0]
         return [self._record(state, self._stamp(now, wall), row, eligible=False)]
+
+    def _due(self, now: float) -> set[str]:
+        due: set[str] = set()
+        while self._recheck and len(due) < _DUE_AT_ONCE:
+            due.add(self._recheck.pop())
+        return due | self._timers.take(now, _DUE_AT_ONCE, lambda customer_id: self._is_due(customer_id, now))
+
+    def _is_due(self, customer_id: str, now: float) -> bool:
+        state = self.customer(customer_id)
+        return state is not None and state.due_at <= now
 
     def _record(
         self, state: CustomerState, stamp: tuple[str, str, str], row: npt.NDArray[np.float32], *, eligible: bool
@@ -256,7 +265,7 @@ class Engine:
             band=last.band,
             likelihood_to_churn=eligible and probability >= self._score.likely_from,
             eligible=eligible,
-            percentile=self._percentile(probability),
+            percentile=self._ranks.percentile(probability),
             horizon_days=self._label.settings.horizon_days,
             label_kind=self._label.settings.kind,
             reasons=self.model.reasons(row, self._score.top_reasons) if eligible else (),
@@ -272,39 +281,6 @@ class Engine:
 
     def _stamp(self, now: float, wall: float) -> tuple[str, str, str]:
         return iso(now), iso(self.watermark if self.watermark > NEVER else now), iso(wall)
-
-    # -- ranks and timers ----------------------------------------------------------------------------
-
-    def _rank(self, old: float, new: float) -> None:
-        if not math.isnan(old):
-            self._bins[int(old * _BINS)] -= 1
-        if not math.isnan(new):
-            self._bins[int(new * _BINS)] += 1
-
-    def _percentile(self, probability: float) -> float:
-        """Share in percent of this partition's scored customers whose probability is not greater."""
-        total = int(self._bins.sum())
-        return round(100.0 * int(self._bins[: int(probability * _BINS) + 1].sum()) / total, 2) if total else 100.0
-
-    def _plan(self, customer_id: str, due_at: float) -> None:
-        if math.isfinite(due_at):
-            self._timers[math.ceil(due_at / _TIMER_S)].add(customer_id)
-
-    def _due(self, now: float) -> set[str]:
-        due: set[str] = set()
-        while self._recheck and len(due) < _DUE_AT_ONCE:
-            due.add(self._recheck.pop())
-        for bucket in [bucket for bucket in self._timers if bucket * _TIMER_S <= now]:
-            waiting = self._timers[bucket]
-            while waiting and len(due) < _DUE_AT_ONCE:
-                state = self.customer(waiting.pop())
-                # An event may have moved the date on since this timer was set; it has a later timer then.
-                if state is not None and state.due_at <= now:
-                    due.add(state.customer_id)
-            if waiting:
-                break
-            del self._timers[bucket]
-        return due
 
 
 def served(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -106,7 +106,7 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
 
     min_labels: Count = 200
     min_positives: Count = 30
-    learning_rate: Positive = 0.005
+    learning_rate: Positive = 0.002
     l2: NotNegative = 0.0
     publish_every_s: Positive = 1.0
     checkpoint_examples: Count = 2000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import numpy as np
 import pytest
@@ -160,7 +162,7 @@ def test_pending_predictions_are_spaced_and_bounded() -> None:
     assert state is not None
     times = [snapshot.as_of for snapshot in state.pending]
     assert len(times) == 3
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 5 * DAY_S
+    assert min(b - a for a, b in itertools.pairwise(times)) >= 5 * DAY_S
 
 
 def test_percentile_ranks_within_the_partition() -> None:

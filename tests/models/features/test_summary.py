@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any
@@ -116,7 +117,7 @@ def slow_features(history: list[Event], now: float) -> dict[str, float]:
         taken = sorted({(int(e.time // DAY_S), int(e.time % DAY_S // 1800)) for e in chosen})
         return sum((day, slot - 1) not in taken for day, slot in taken)
 
-    gaps = [b.time - a.time for a, b in zip(orders, orders[1:], strict=False)]
+    gaps = [b.time - a.time for a, b in itertools.pairwise(orders)]
     return {
         "clicks_1d": len(within(clicks, 1)),
         "clicks_7d": len(within(clicks, 7)),
