@@ -145,7 +145,9 @@ class Engine:
                 # No slot is free, or a probe is under way: its end is an event.
                 delay_s = None
         try:
-            await asyncio.wait_for(self._wake.wait(), None if delay_s is None else max(delay_s, 0.001))
+            # Not `wait_for`, which before Python 3.12 may lose a cancellation that comes with the event.
+            async with asyncio.timeout(None if delay_s is None else max(delay_s, 0.001)):
+                await self._wake.wait()
         except TimeoutError:
             pass
 
@@ -189,11 +191,11 @@ class Engine:
             await self._give_up(item, verdict.kind, verdict, latency_s)
         elif verdict.kind == "gone":
             if self.breaker.disable("gone"):
-                _LOG.error("destination disabled by its endpoint until restart %s", self._fields(verdict))
+                _LOG.error("destination disabled by its endpoint until restart", extra=self._fields(verdict))
             self.backlog.give_back(item, now)
         elif verdict.kind == "auth":
             if self.breaker.trip(now, "auth"):
-                _LOG.error("destination refuses us, deliveries wait %s", self._fields(verdict))
+                _LOG.error("destination refuses us, deliveries wait", extra=self._fields(verdict))
             self.backlog.give_back(item, now)
         else:
             await self._retry(item, verdict, now, latency_s)
@@ -205,7 +207,7 @@ class Engine:
             self.breaker.pause(now, verdict.retry_after_s)
         else:
             if self.breaker.failure(now, "down"):
-                _LOG.warning("destination is down, probing %s", self._fields(verdict))
+                _LOG.warning("destination is down, probing", extra=self._fields(verdict))
             wait_s = verdict.retry_after_s
             due += self._backoff.delay_s(item.attempts, self._rng) if wait_s is None else wait_s
         age_s = self._wall() - (item.first_at or self._wall())
@@ -251,7 +253,7 @@ class Engine:
                 break
             except BuryFailed as error:
                 failures += 1
-                _LOG.warning("dead letter not written, trying again error=%s", error)
+                _LOG.warning("dead letter not written, trying again", extra={"reason": str(error)})
                 await asyncio.sleep(self._backoff.delay_s(failures, self._rng))
         open_attempt = self._ledger.attempt(item.customer_id)
         self._note(item, None if open_attempt is None else open_attempt.maybe_likely, dead=True)
@@ -270,9 +272,9 @@ class Engine:
 
     def _close_breaker(self) -> None:
         if self.breaker.success():
-            _LOG.info("destination is back destination=%s", self._destination.name)
+            _LOG.info("destination is back", extra={"destination": self._destination.name})
             self.backlog.hurry()
 
-    def _fields(self, verdict: Verdict) -> str:
+    def _fields(self, verdict: Verdict) -> dict[str, object]:
         name, endpoint = self._destination.name, self._destination.endpoint
-        return f"destination={name} endpoint={endpoint} status={verdict.status} detail={verdict.detail!r}"
+        return {"destination": name, "endpoint": endpoint, "status": verdict.status, "detail": verdict.detail}

@@ -225,7 +225,7 @@ class Lane:
             # The group is moving partitions; who gets them reads from the last commit.
             return
         except KafkaError as error:
-            _LOG.warning("offsets not committed, trying again error=%s", type(error).__name__)
+            _LOG.warning("offsets not committed, trying again", extra={"reason": type(error).__name__})
             return
         self._committed |= news
         self._ledger.save_positions(news)

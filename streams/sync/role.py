@@ -67,7 +67,8 @@ class Sync:
         while not done.is_set():
             self._report()
             try:
-                await asyncio.wait_for(done.wait(), _REPORT_EVERY_S)
+                async with asyncio.timeout(_REPORT_EVERY_S):
+                    await done.wait()
             except TimeoutError:
                 pass
         self._report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
 from collections.abc import AsyncIterator
@@ -94,10 +95,10 @@ def sync_settings(url: str, **changes: Any) -> SyncSettings:
 
 
 @asynccontextmanager
-async def running(settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True) -> AsyncIterator[Bench]:
+async def running(
+    settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True
+) -> AsyncIterator[Bench]:
     """An engine that delivers to `settings.webhook_url` by real HTTP until the block ends."""
-    import asyncio
-
     destination = Webhook.from_settings(settings)
 
     assert destination is not None
@@ -123,8 +124,6 @@ async def running(settings: SyncSettings, folder: Path, *, seed: int = 1, releas
 
 async def until(condition: Any, timeout_s: float = 15.0) -> None:
     """Let the event loop run until a condition holds; fails after `timeout_s`."""
-    import asyncio
-
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)

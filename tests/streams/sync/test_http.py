@@ -116,14 +116,17 @@ def test_inner_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
 def test_public_addresses_are_public(address: str) -> None:
     """Ordinary internet addresses pass, also written inside IPv6 ones."""
     assert is_public(address)
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
+    "host",
+    ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"],
 )
 def test_every_spelling_of_this_machine_is_refused(host: str) -> None:
     """However loopback is written, no connection is made to it; a listening server never hears of the request."""
@@ -141,7 +144,7 @@ def test_every_spelling_of_this_machine_is_refused(host: str) -> None:
 
 def test_refused_address_is_reported_as_such() -> None:
     """The guard's refusal is an error of its own, since only an operator can mend it."""
-    with pytest.raises(ForbiddenAddress, match="allowed only with sync.webhook_allow_private"):
+    with pytest.raises(ForbiddenAddress, match=r"allowed only with sync\.webhook_allow_private"):
         exchange("http://127.0.0.1:9/", allow_private=False)
 
 
