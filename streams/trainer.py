@@ -1,6 +1,6 @@
 """The trainer role: learns from matured examples and publishes models.
 
-One Faust agent on the one-partition topic `examples`, in the consumer group `<worker.app_id>-trainer`. Order is the
+One Faust agent on the one-partition topic `examples`, in the group `<prefix><app_id>-trainer`. Order is the
 guarantee:
 
 1. When the partition is assigned: read the newest checkpoint from topic `model`.
@@ -27,6 +27,7 @@ from models.features import FEATURE_VERSION, FEATURES
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_app, chunk_topic, run_app
 from streams.chunks.consumer import wait_all
+from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
 from streams.trainer_core import TrainerCore
@@ -69,7 +70,7 @@ class Trainer:
             await self._producer.stop()
 
     def _app(self) -> ChunkApp:
-        app = chunk_app(self._settings, f"{self._settings.worker.app_id}-trainer")
+        app = chunk_app(self._settings, group_id(self._settings, "trainer"))
         app.on_revoke(self._release)
         app.on_partitions_assigned.connect(cast("Any", self._take_over))
         topic = chunk_topic(app, topic_name(self._settings.broker, EXAMPLES))

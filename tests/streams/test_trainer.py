@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from models.features import FEATURE_VERSION, FEATURES
 from models.settings import BrokerSettings, Settings
 from streams.chunks import BatchProducer, Outgoing
-from streams.kafka import security_options
+from streams.kafka import group_id, security_options
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
 from streams.trainer import Trainer
@@ -77,7 +77,7 @@ async def newest(broker: BrokerSettings, logical: str = MODEL) -> dict[bytes, by
 
 async def committed(settings: Settings) -> int:
     consumer = AIOKafkaConsumer(
-        **security_options(settings.broker), group_id=f"{settings.worker.app_id}-trainer", enable_auto_commit=False
+        **security_options(settings.broker), group_id=group_id(settings, "trainer"), enable_auto_commit=False
     )
     await consumer.start()
     try:
