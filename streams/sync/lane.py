@@ -118,8 +118,8 @@ class Lane:
         engine_task = asyncio.create_task(self._engine.run(), name=f"sync-{self._destination.name}")
         try:
             while not stop.is_set() and not engine_task.done():
-                self._limit_reading()
-                batches = await self._consumer.getmany(timeout_ms=int(_POLL_S * 1000), max_records=_POLL_RECORDS)
+                room = self._limit_reading()
+                batches = await self._consumer.getmany(timeout_ms=int(_POLL_S * 1000), max_records=room)
                 for records in batches.values():
                     await self._take(records)
                 await self._release_when_caught_up()
@@ -136,8 +136,11 @@ class Lane:
             raise error
         await self._commit()
 
-    def _limit_reading(self) -> None:
-        """Pause reading above the limit, resume below its half. A paused consumer stays in its group."""
+    def _limit_reading(self) -> int:
+        """Pause reading at the limit, resume below its half; returns how many records to read now.
+
+        A paused consumer stays in its group, as long as it goes on asking.
+        """
         held = len(self._engine.backlog)
         if held >= self._pending_limit:
             # Each time, since partitions may have come meanwhile.
@@ -146,6 +149,7 @@ class Lane:
         elif self._paused and held <= self._pending_limit // 2:
             self._consumer.resume(*self._consumer.paused())
             self._paused = False
+        return max(1, min(_POLL_RECORDS, self._pending_limit - held))
 
     async def _take(self, records: Iterable[Any]) -> None:
         for record in records:
