@@ -73,6 +73,7 @@ class TrainerSignals:
         self._telemetry.status.update(
             examples=learner.examples,
             positives=learner.positives,
+            skipped=dict(core.skipped),
             served=learner.source,
             metrics=metrics,
         )

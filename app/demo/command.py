@@ -19,7 +19,7 @@ from app.demo.stage import Stage, demo_settings, staged
 from app.errors import AppError
 from app.progress import Report, progress
 from app.roles import loop_factory, stop_on_signals
-from app.sending import remark
+from app.sending import INTERRUPTED, remark
 from models.settings import Settings
 from streams.replay import ReplayError, ReplayReport, replay
 from streams.sources import SourceError
@@ -27,7 +27,7 @@ from streams.topics import TopicsUnavailable
 from streams.warehouse.query import customers_at_risk, summary
 from streams.warehouse.snapshot import newest
 
-_SETTLE_WITHIN_S = 900.0
+_STALLED_AFTER_S = 60.0
 _SHOWN = 10
 
 
@@ -58,9 +58,10 @@ async def _play(scenario: Scenario, settings: Settings, args: argparse.Namespace
         started = time.monotonic()
         sent = await _send(scenario, stage, stop)
         if stop.is_set():
-            print("stopped before the end: no figures")
-            return 130
-        finished = await _settle(stage, sent)
+            return _stopped()
+        finished = await _settle(stage, sent, stop)
+        if stop.is_set():
+            return _stopped()
         figures = await _figures(scenario, stage, finished - started)
         for line in lines(figures):
             print(line)
@@ -85,10 +86,15 @@ async def _send(scenario: Scenario, stage: Stage, stop: asyncio.Event) -> Replay
         return await replay(scenario.events(), stage.settings.broker, progress=show, stop=stop)
 
 
-async def _settle(stage: Stage, sent: ReplayReport) -> float:
+async def _settle(stage: Stage, sent: ReplayReport, stop: asyncio.Event) -> float:
     with progress("settling", None) as report:
         tell: Report = report
-        return await settle(stage, sent.events, lambda missing: tell(0.0, missing), _SETTLE_WITHIN_S)
+        return await settle(stage, sent.events, lambda missing: tell(0.0, missing), stop, _STALLED_AFTER_S)
+
+
+def _stopped() -> int:
+    print("stopped before the end: no figures", flush=True)
+    return INTERRUPTED
 
 
 async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figures:

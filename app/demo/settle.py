@@ -17,23 +17,30 @@ _LOOK_EVERY_S = 0.25
 _CALM_LOOKS = 4
 
 
-async def settle(stage: Stage, sent: int, tell: Callable[[str], None], within_s: float) -> float:
-    """Return once nothing is on its way any more; the result is when the worker had finished (monotonic seconds).
+async def settle(
+    stage: Stage, sent: int, tell: Callable[[str], None], stop: asyncio.Event, stalled_after_s: float
+) -> float:
+    """Return once nothing is on its way any more, or `stop` is set; the result is when the worker had finished.
+
+    The result is in monotonic seconds.
 
     Raises
     ------
     AppError
-        A role ended, or something is still missing after `within_s` seconds; the message says what.
+        A role ended, or nothing moved for `stalled_after_s` seconds; the message says what is missing.
     """
-    deadline, calm, finished = time.monotonic() + within_s, 0, 0.0
-    while calm < _CALM_LOOKS:
+    moved, calm, finished = time.monotonic(), 0, 0.0
+    before: list[str] = []
+    while calm < _CALM_LOOKS and not stop.is_set():
         missing, worker_done = await _missing(stage, sent)
         finished = finished or (time.monotonic() if worker_done else 0.0)
         calm = calm + 1 if not missing else 0
         if missing:
             tell(missing[0])
-        if time.monotonic() > deadline:
-            msg = f"not settled after {within_s:.0f} s: {'; '.join(missing)}"
+        if missing != before:
+            moved, before = time.monotonic(), missing
+        if time.monotonic() - moved > stalled_after_s:
+            msg = f"nothing moved for {stalled_after_s:.0f} s: {'; '.join(missing)}"
             raise AppError(msg)
         await asyncio.sleep(_LOOK_EVERY_S)
     return finished
@@ -48,9 +55,9 @@ async def _missing(stage: Stage, sent: int) -> tuple[list[str], bool]:
     if worker.get("events", 0) < sent or lag:
         missing.append(f"worker has read {worker.get('events', 0):,} of {sent:,} events, {lag:,} not settled")
     worker_done = not missing
-    if status["trainer"].get("examples", 0) < worker.get("examples", 0):
-        done = status["trainer"].get("examples", 0)
-        missing.append(f"trainer has learned {done:,} of {worker.get('examples', 0):,} examples")
+    judged = status["trainer"].get("examples", 0) + sum(status["trainer"].get("skipped", {}).values())
+    if judged < worker.get("examples", 0):
+        missing.append(f"trainer has taken {judged:,} of {worker.get('examples', 0):,} examples")
     stored = await asyncio.to_thread(_stored, stage)
     if stored < (worker.get("scores", 0), worker.get("examples", 0)):
         missing.append(f"snapshot holds {stored[0]:,} of {worker.get('scores', 0):,} scores")
