@@ -111,6 +111,8 @@ class ChunkConsumer(driver.Consumer):
         self._seeks = 0
         #: Where the next slice of a partition must begin; None is the beginning of the log.
         self._next: dict[TP, int | None] = {}
+        #: One behind the last record that was handed out.
+        self._handed: dict[TP, int] = {}
         self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -184,6 +186,7 @@ class ChunkConsumer(driver.Consumer):
     def _chunk_message(self, tp: TP, records: Sequence[Any]) -> ConsumerMessage:
         chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp))
         self._trackers.setdefault(tp, ChunkTracker()).add(chunk.first_offset, chunk.last_offset)
+        self._handed[tp] = chunk.last_offset + 1
         last = records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, chunk.last_offset, last.timestamp / 1000.0, last.timestamp_type,
@@ -228,6 +231,7 @@ class ChunkConsumer(driver.Consumer):
         self._next = {TP(*tp): offset if offset and offset > 0 else None for tp, offset in committed.items()}
         self._committed_offset.update(self._next)
         self._forget()
+        self._handed = {tp: offset or 0 for tp, offset in self._next.items()}
 
     def _forget(self) -> None:
         self._seeks += 1
@@ -255,6 +259,17 @@ class ChunkConsumer(driver.Consumer):
     def assignment(self) -> set[TP]:
         """The assigned partitions; none before the consumer's thread has started."""
         return super().assignment() if self._thread._consumer is not None else set()
+
+    def has_more(self, tp: TP) -> bool:
+        """Whether the broker is known, or not yet known not, to have records that were not handed out."""
+        if tp not in self.assignment():
+            return False
+        end = self._end(tp)
+        return bool(self._slices.get(tp)) or end is None or end > self._handed.get(tp, 0)
+
+    def _end(self, tp: TP) -> int | None:
+        """The end of the log as the last fetch told it; None before the first one. Faust declares an int."""
+        return cast("int | None", self.highwater(tp))
 
     def lag(self) -> dict[TP, int]:
         """Records between the commit position and the end of each assigned partition, where known."""

@@ -13,6 +13,9 @@ from typing import Any
 
 from models.events.types import Event
 
+#: Records that never come, such as markers of a transaction at the end of a log, are not waited for any longer.
+_GIVE_UP_S = 30.0
+
 
 class Batch:
     """A decoded chunk: its events in offset order and what else its records caused.
@@ -32,12 +35,16 @@ class Batch:
 class Aligner:
     """The buffered batches of one partition, by topic.
 
-    A topic without a buffered event holds the others back for at most `idle_s` seconds after its last
-    event; then it counts as idle until it has one again. With `idle_s` 0 nothing ever waits.
+    A topic without a buffered event holds the others back while `has_more` says that the broker has records
+    of it, and for `idle_s` seconds after its last event; then it counts as idle until it has one again. With
+    `idle_s` 0 nothing ever waits.
     """
 
-    def __init__(self, topics: tuple[str, ...], idle_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, topics: tuple[str, ...], idle_s: float, clock: Callable[[], float], has_more: Callable[[str], bool]
+    ) -> None:
         self._clock = clock
+        self._has_more = has_more
         self._idle_s = idle_s
         self._batches: dict[str, deque[Batch]] = {topic: deque() for topic in topics}
         self._last_seen: dict[str, float] = dict.fromkeys(topics, clock())
@@ -74,8 +81,11 @@ class Aligner:
         if not self._idle_s:
             return False
         now = self._clock()
-        waiting = (topic for topic, batches in self._batches.items() if not batches)
-        return any(now - self._last_seen[topic] < self._idle_s for topic in waiting)
+        for topic, batches in self._batches.items():
+            silent_s = now - self._last_seen[topic]
+            if not batches and (silent_s < self._idle_s or (silent_s < _GIVE_UP_S and self._has_more(topic))):
+                return True
+        return False
 
     def _drop_exhausted(self, done: list[Batch]) -> None:
         for batches in self._batches.values():

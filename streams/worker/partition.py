@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
 _MAX_UNSETTLED = 4
-_TURN_EVENTS = 2000
+_TURN_EVENTS = 1000
 _json = msgspec.json.Encoder()
 Routed = list[tuple[str, int, Outgoing]]
 
@@ -51,7 +51,7 @@ class Partition:
 
     def __init__(
         self, number: int, settings: Settings, producer: BatchProducer, intake: Intake,
-        signals: WorkerSignals, model: Callable[[], ServingModel],
+        signals: WorkerSignals, model: Callable[[], ServingModel], has_more: Callable[[str], bool],
     ) -> None:  # fmt: skip
         self.number = number
         self.engine = Engine(settings, model())
@@ -63,7 +63,7 @@ class Partition:
         self._model = model
         event_time = settings.worker.clock == "event"
         self._clock: EventClock | WallClock = EventClock(settings.score.rescore_every_s) if event_time else WallClock()
-        self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.monotonic)
+        self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.monotonic, has_more)
         self._wake = asyncio.Event()
         self._routed: dict[int, Routed] = {}
         self._unsettled: deque[tuple[list[asyncio.Future[Any]], list[Batch]]] = deque()
@@ -141,6 +141,8 @@ class Partition:
         if more or self._clock.runs_alone:
             flushes += self.engine_flushes(self._clock.now())
         if not more and not any(f.states or f.scores for f in flushes):
+            # What waits may be a topic that gets no room before its chunks in flight are acknowledged.
+            await self._settle(0)
             return False
         await self._send(flushes, done)
         self._signals.turn(self.number, outcomes, flushes, self.engine, time.perf_counter() - started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -103,9 +104,13 @@ class Worker:
         for number in sorted({tp.partition for tp in assigned}):
             if number not in self._partitions:
                 partition = Partition(
-                    number, self._settings, self._producer, self._intake, self._signals, lambda: self._model
-                )
+                    number, self._settings, self._producer, self._intake, self._signals,
+                    lambda: self._model, partial(self._has_more, number),
+                )  # fmt: skip
                 self._partitions[number] = (partition, asyncio.ensure_future(self._guard(partition.run())))
+
+    def _has_more(self, number: int, logical: str) -> bool:
+        return self._app is not None and self._app.has_more(topic_name(self._settings.broker, logical), number)
 
     async def _release(self, _revoked: set[TP]) -> None:
         """Settle and drop all partitions: a rebalance takes everything, and state is read again if it returns."""

@@ -237,7 +237,7 @@ async def settled(worker: Worker) -> None:
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(broker: BrokerSettings) -> None:
-    """kill -9 several times while events come in; after the last start the table equals the offline one."""
+    """Kill -9 twice while events come in; after the last start the table equals the offline one."""
 
     async def scenario() -> None:
         events = history(2500)
