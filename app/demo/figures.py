@@ -21,9 +21,11 @@ from streams.warehouse.query import score_as_of
 
 Doubles = npt.NDArray[np.float64]
 
+#: Only predictions whose horizon has passed: of younger ones just the leavers are known yet.
 _LABELS = """
 SELECT customer_id, epoch(as_of) AS as_of, label, probability, rule_probability, prior_probability, model_name
-FROM labels ORDER BY as_of, customer_id"""
+FROM labels WHERE epoch(as_of) + horizon_days * 86400 <= (SELECT max(epoch(matured_at)) FROM labels)
+ORDER BY as_of, customer_id"""
 
 #: What any reader does: plain duckdb, another process, while the writer runs.
 _OTHER_PROCESS = (
@@ -95,7 +97,10 @@ def judge(path: Path, scenario: Scenario) -> tuple[Judged, ...]:
     learned = known & (rows["model_name"] != "rule")
     return tuple(
         Judged(name, _predictors(rows, best, chosen))
-        for name, chosen in (("all predictions", known), ("predictions of the learned model", learned))
+        for name, chosen in (
+            ("all predictions whose horizon has passed", known),
+            ("those of the learned model", learned),
+        )
         if chosen.any()
     )
 
