@@ -52,9 +52,9 @@ class ChunkApp(faust.App):
         """Records not yet settled, by assigned partition; empty before the consumer has started."""
         return cast("ChunkConsumer", self.consumer).lag()
 
-    def has_more(self, topic: str, partition: int) -> bool:
-        """Whether records of a partition are, as far as is known, still to come."""
-        return cast("ChunkConsumer", self.consumer).has_more(TP(topic, partition))
+    def quiet(self, topic: str, partition: int, since: float) -> bool:
+        """Whether the broker said at or after `since` (epoch seconds) that a partition holds nothing new."""
+        return cast("ChunkConsumer", self.consumer).quiet(TP(topic, partition), since)
 
     async def before_revoke(self, revoked: set[TP]) -> None:
         """Call the callback given to `on_revoke`."""

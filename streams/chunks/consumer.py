@@ -260,16 +260,22 @@ class ChunkConsumer(driver.Consumer):
         """The assigned partitions; none before the consumer's thread has started."""
         return super().assignment() if self._thread._consumer is not None else set()
 
-    def has_more(self, tp: TP) -> bool:
-        """Whether the broker is known, or not yet known not, to have records that were not handed out."""
-        if tp not in self.assignment():
-            return False
-        end = self._end(tp)
-        return bool(self._slices.get(tp)) or end is None or end > self._handed.get(tp, 0)
+    def quiet(self, tp: TP, since: float) -> bool:
+        """Whether a fetch answered at or after `since` (epoch seconds) found nothing that was not handed out.
 
-    def _end(self, tp: TP) -> int | None:
-        """The end of the log as the last fetch told it; None before the first one. Faust declares an int."""
-        return cast("int | None", self.highwater(tp))
+        The end of the log alone does not tell: it is only as fresh as the last answer.
+        """
+        if tp not in self.assignment() or self._slices.get(tp):
+            return False
+        consumer = self._thread._ensure_consumer()
+        answered_ms = consumer.last_poll_timestamp(TopicPartition(*tp))
+        end = cast("int | None", self.highwater(tp))
+        return (
+            answered_ms is not None
+            and end is not None
+            and answered_ms >= since * 1000
+            and end <= self._handed.get(tp, 0)
+        )
 
     def lag(self) -> dict[TP, int]:
         """Records between the commit position and the end of each assigned partition, where known."""

@@ -35,16 +35,16 @@ class Batch:
 class Aligner:
     """The buffered batches of one partition, by topic.
 
-    A topic without a buffered event holds the others back while `has_more` says that the broker has records
-    of it, and for `idle_s` seconds after its last event; then it counts as idle until it has one again. With
-    `idle_s` 0 nothing ever waits.
+    A topic without a buffered event holds the others back until `quiet(topic, since)` tells that the broker had
+    nothing more of it `idle_s` seconds after its last event; then it counts as idle until it has one again.
+    With `idle_s` 0 nothing ever waits. `clock` gives epoch seconds.
     """
 
     def __init__(
-        self, topics: tuple[str, ...], idle_s: float, clock: Callable[[], float], has_more: Callable[[str], bool]
+        self, topics: tuple[str, ...], idle_s: float, clock: Callable[[], float], quiet: Callable[[str, float], bool]
     ) -> None:
         self._clock = clock
-        self._has_more = has_more
+        self._quiet = quiet
         self._idle_s = idle_s
         self._batches: dict[str, deque[Batch]] = {topic: deque() for topic in topics}
         self._last_seen: dict[str, float] = dict.fromkeys(topics, clock())
@@ -69,12 +69,13 @@ class Aligner:
         """Up to `limit` events in time order and the batches that are exhausted by them."""
         events: list[tuple[Event, str, int, Any]] = []
         done: list[Batch] = []
-        while len(events) < limit and not self._must_wait():
-            topic = self._next_topic(done)
-            if topic is None:
-                break
-            self._take_run(topic, limit, events)
         self._drop_exhausted(done)
+        while len(events) < limit and not self._must_wait():
+            heads = [(self._head_key(topic), topic) for topic, batches in self._batches.items() if batches]
+            if not heads:
+                break
+            self._take_run(min(heads)[1], limit, events)
+            self._drop_exhausted(done)
         return events, done
 
     def _must_wait(self) -> bool:
@@ -82,8 +83,8 @@ class Aligner:
             return False
         now = self._clock()
         for topic, batches in self._batches.items():
-            silent_s = now - self._last_seen[topic]
-            if not batches and (silent_s < self._idle_s or (silent_s < _GIVE_UP_S and self._has_more(topic))):
+            last = self._last_seen[topic]
+            if not batches and now - last < _GIVE_UP_S and not self._quiet(topic, last + self._idle_s):
                 return True
         return False
 
@@ -91,11 +92,6 @@ class Aligner:
         for batches in self._batches.values():
             while batches and batches[0].taken == len(batches[0].items):
                 done.append(batches.popleft())
-
-    def _next_topic(self, done: list[Batch]) -> str | None:
-        self._drop_exhausted(done)
-        heads = [(self._head_key(topic), topic) for topic, batches in self._batches.items() if batches]
-        return min(heads)[1] if heads else None
 
     def _head_key(self, topic: str) -> float:
         batch = self._batches[topic][0]

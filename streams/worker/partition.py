@@ -51,7 +51,7 @@ class Partition:
 
     def __init__(
         self, number: int, settings: Settings, producer: BatchProducer, intake: Intake,
-        signals: WorkerSignals, model: Callable[[], ServingModel], has_more: Callable[[str], bool],
+        signals: WorkerSignals, model: Callable[[], ServingModel], quiet: Callable[[str, float], bool],
     ) -> None:  # fmt: skip
         self.number = number
         self.engine = Engine(settings, model())
@@ -63,7 +63,7 @@ class Partition:
         self._model = model
         event_time = settings.worker.clock == "event"
         self._clock: EventClock | WallClock = EventClock(settings.score.rescore_every_s) if event_time else WallClock()
-        self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.monotonic, has_more)
+        self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.time, quiet)
         self._wake = asyncio.Event()
         self._routed: dict[int, Routed] = {}
         self._unsettled: deque[tuple[list[asyncio.Future[Any]], list[Batch]]] = deque()
@@ -134,12 +134,14 @@ class Partition:
         outcomes: dict[Outcome, int] = {}
         for event, source, offset, record in items:
             for moment in self._clock.passed(event.time):
-                flushes += self.engine_flushes(moment)
+                flushes += self._flush(moment)
+                # A step of the clock scores every silent customer; others must get their turn in between.
+                await asyncio.sleep(0)
             outcome = self._apply(event, source, offset, record)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
         more = bool(items or done)
         if more or self._clock.runs_alone:
-            flushes += self.engine_flushes(self._clock.now())
+            flushes += self._flush(self._clock.now())
         if not more and not any(f.states or f.scores for f in flushes):
             # What waits may be a topic that gets no room before its chunks in flight are acknowledged.
             await self._settle(0)
@@ -148,7 +150,7 @@ class Partition:
         self._signals.turn(self.number, outcomes, flushes, self.engine, time.perf_counter() - started)
         return more
 
-    def engine_flushes(self, now: float) -> list[Flush]:
+    def _flush(self, now: float) -> list[Flush]:
         """Flush until nothing is due any more as of `now`."""
         flushes = [self.engine.flush(now, time.time())]
         while self.engine.has_due(now):

@@ -105,12 +105,12 @@ class Worker:
             if number not in self._partitions:
                 partition = Partition(
                     number, self._settings, self._producer, self._intake, self._signals,
-                    lambda: self._model, partial(self._has_more, number),
+                    lambda: self._model, partial(self._quiet, number),
                 )  # fmt: skip
                 self._partitions[number] = (partition, asyncio.ensure_future(self._guard(partition.run())))
 
-    def _has_more(self, number: int, logical: str) -> bool:
-        return self._app is not None and self._app.has_more(topic_name(self._settings.broker, logical), number)
+    def _quiet(self, number: int, logical: str, since: float) -> bool:
+        return self._app is None or self._app.quiet(topic_name(self._settings.broker, logical), number, since)
 
     async def _release(self, _revoked: set[TP]) -> None:
         """Settle and drop all partitions: a rebalance takes everything, and state is read again if it returns."""

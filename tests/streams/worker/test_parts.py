@@ -44,7 +44,7 @@ def times_of(taken: list[tuple[Event, str, int, Any]]) -> list[float]:
 
 def test_topics_are_merged_by_event_time() -> None:
     """Events of two topics come out in time order, each topic in its own order."""
-    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda _: False)
+    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda *_: True)
     aligner.add(batch("a", 1, 4, 5))
     aligner.add(batch("b", 2, 3, 6))
     taken, done = aligner.take(100)
@@ -54,38 +54,38 @@ def test_topics_are_merged_by_event_time() -> None:
     assert not aligner.buffered
 
 
-def test_an_empty_topic_holds_the_others_back_for_a_while() -> None:
-    """A topic that was heard of lately may still send something older; after the idle time it is not waited for."""
-    clock = Clock()
-    aligner = Aligner(("a", "b"), 1.0, clock, lambda _: False)
-    aligner.add(batch("a", 1, 2))
-    early, _ = aligner.take(100)
-    clock.now = 1.5
-    late, done = aligner.take(100)
-
-    assert early == []
-    assert times_of(late) == [1, 2]
-    assert len(done) == 1
-
-
-def test_a_topic_whose_records_are_under_way_is_waited_for() -> None:
-    """As long as the broker is known to have more of a topic, no idle time lets the others pass."""
-    clock, under_way = Clock(), {"b"}
-    aligner = Aligner(("a", "b"), 1.0, clock, lambda topic: topic in under_way)
+def test_an_empty_topic_is_waited_for_until_the_broker_says_it_is_quiet() -> None:
+    """A topic may still send something older until a fetch, some time after its last event, found nothing."""
+    clock, answered = Clock(), 0.0
+    aligner = Aligner(("a", "b"), 1.0, clock, lambda _, since: answered >= since)
     aligner.add(batch("a", 5))
-    clock.now = 5.0
-    early, _ = aligner.take(100)
+    clock.now = 8.0
+    unknown, _ = aligner.take(100)
     aligner.add(batch("b", 2))
-    under_way.clear()
-    clock.now = 7.0
+    merged, _ = aligner.take(100)
+    aligner.add(batch("a", 7))
+    answered = 8.5
+    too_early, _ = aligner.take(100)
+    answered = 9.0
+    quiet, _ = aligner.take(100)
 
-    assert early == []
-    assert times_of(aligner.take(100)[0]) == [2, 5]
+    assert (unknown, too_early) == ([], [])
+    assert (times_of(merged), times_of(quiet)) == ([2], [5, 7])
+
+
+def test_records_that_never_come_are_not_waited_for_forever() -> None:
+    """A topic whose end the broker never confirms lets the others pass after half a minute."""
+    clock = Clock()
+    aligner = Aligner(("a", "b"), 1.0, clock, lambda *_: False)
+    aligner.add(batch("a", 5))
+    clock.now = 31.0
+
+    assert times_of(aligner.take(100)[0]) == [5]
 
 
 def test_without_idle_time_nothing_waits() -> None:
     """With idle time 0 what is there is taken at once."""
-    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda _: False)
+    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda *_: True)
     aligner.add(batch("a", 1))
 
     assert times_of(aligner.take(100)[0]) == [1]
@@ -93,7 +93,7 @@ def test_without_idle_time_nothing_waits() -> None:
 
 def test_empty_batches_are_done_at_once() -> None:
     """A chunk of nothing but refused records is handed back to be acknowledged."""
-    aligner = Aligner(("a",), 0.0, Clock(), lambda _: False)
+    aligner = Aligner(("a",), 0.0, Clock(), lambda *_: True)
     aligner.add(batch("a"))
     taken, done = aligner.take(10)
 
@@ -103,7 +103,7 @@ def test_empty_batches_are_done_at_once() -> None:
 @given(st.lists(st.lists(st.integers(0, 50), max_size=12), min_size=1, max_size=6), st.integers(1, 7))
 def test_every_event_comes_out_once_in_its_topics_order(rows: list[list[int]], limit: int) -> None:
     """Whatever the times and limits, nothing is lost, doubled or reordered within a topic."""
-    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda _: False)
+    aligner = Aligner(("a", "b"), 0.0, Clock(), lambda *_: True)
     for number, row in enumerate(rows):
         aligner.add(batch("ab"[number % 2], *map(float, row)))
     seen: dict[str, list[float]] = {"a": [], "b": []}
@@ -161,7 +161,7 @@ def test_partition_is_the_one_of_kafkas_default_partitioner() -> None:
 
 
 def test_misplaced_events_take_the_hop_and_keep_their_origin() -> None:
-    """An event of another partition's customer goes to `rerouted` with its origin, and counts as that when read there."""
+    """An event of another partition's customer goes to `rerouted` with its origin, which counts when read there."""
     intake = Intake(Settings())
     home = {partition_of(f"c{i}", 4): f"c{i}" for i in range(40)}
     here, elsewhere = home[0], home[2]
