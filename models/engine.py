@@ -11,10 +11,8 @@ Nothing here reads a clock: `now` is the time the features speak of, `wall` only
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -27,7 +25,8 @@ from models.features.summary import NEVER
 from models.labels import LabelDefinition, Snapshot
 from models.ranks import Ranks
 from models.records import Example, ModelRef, Score
-from models.settings import ScoreSettings, Settings
+from models.scoring import band_of, iso, readable, score_id, served
+from models.settings import Settings
 from models.state import CustomerState, decode_state, encode_state, peek_due
 from models.timers import Timers
 
@@ -281,33 +280,3 @@ class Engine:
 
     def _stamp(self, now: float, wall: float) -> tuple[str, str, str]:
         return iso(now), iso(self.watermark if self.watermark > NEVER else now), iso(wall)
-
-
-def served(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """The vector as models see and examples keep it: four decimals, single precision."""
-    return np.round(exact, 4).astype(np.float32)
-
-
-def readable(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The same values as short decimals; casting them back to float32 gives `row` exactly."""
-    return np.asarray(np.round(row.astype(np.float64), 4), dtype=np.float64)
-
-
-def band_of(probability: float, settings: ScoreSettings) -> str:
-    """low, medium, high or critical."""
-    if probability >= settings.critical_from:
-        return "critical"
-    if probability >= settings.high_from:
-        return "high"
-    return "medium" if probability >= settings.medium_from else "low"
-
-
-def score_id(customer_id: str, revision: int, as_of: str, model_version: str) -> str:
-    """A stable id: the same score re-made after a crash carries the same one."""
-    parts = f"{customer_id}\n{revision}\n{as_of}\n{model_version}"
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def iso(time: float) -> str:
-    """ISO-8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

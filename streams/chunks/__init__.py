@@ -15,7 +15,7 @@ calls `ack(event)`. An event that is never acknowledged is redelivered after a r
 """
 
 from streams.chunks.application import ChunkApp, chunk_app, chunk_topic, run_app
-from streams.chunks.consumer import Chunk, ack
-from streams.chunks.producer import BatchProducer, Outgoing
+from streams.chunks.chunk import Chunk, ack
+from streams.chunks.producer import BatchProducer, Outgoing, wait_all
 
-__all__ = ["BatchProducer", "Chunk", "ChunkApp", "Outgoing", "ack", "chunk_app", "chunk_topic", "run_app"]
+__all__ = ["BatchProducer", "Chunk", "ChunkApp", "Outgoing", "ack", "chunk_app", "chunk_topic", "run_app", "wait_all"]

@@ -14,7 +14,6 @@ Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each wit
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -23,38 +22,14 @@ import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.events import Event as FaustEvent
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from streams.chunks.chunk import Chunk
 from streams.chunks.tracker import ChunkTracker
 from streams.kafka import group_options
 
 _IDLE_WAIT_S = 0.05
-
-
-class Chunk:
-    """Consecutive records of one partition. `records` are aiokafka's, in offset order, never empty."""
-
-    __slots__ = ("durable", "first_offset", "highwater", "last_offset", "partition", "records", "topic")
-
-    def __init__(self, topic: str, partition: int, records: Sequence[Any], highwater: int | None) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.records = records
-        self.first_offset: int = records[0].offset
-        self.last_offset: int = records[-1].offset
-        self.highwater = highwater
-        self.durable = False
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-
-def ack(event: FaustEvent) -> None:
-    """Tell the consumer that everything this chunk caused is durable."""
-    cast("Chunk", event.value).durable = True
-    event.ack()
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
@@ -293,15 +268,3 @@ class ChunkTransport(driver.Transport):
     """Faust's aiokafka transport with the chunk consumer."""
 
     Consumer = ChunkConsumer
-
-
-async def wait_all(futures: Iterable[asyncio.Future[Any]]) -> None:
-    """Wait for all futures; raise the first failure after all have ended.
-
-    Cancelling the caller leaves the futures alone (gather would cancel them): the sends go on.
-    """
-    waiting = list(futures)
-    if waiting:
-        await asyncio.wait(waiting)
-    for future in waiting:
-        future.result()

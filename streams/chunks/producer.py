@@ -82,3 +82,15 @@ class BatchProducer:
             timestamp_ms=record.timestamp_ms, headers=list(record.headers),
         )  # fmt: skip
         return future
+
+
+async def wait_all(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait for all futures; raise the first failure after all have ended.
+
+    Cancelling the caller leaves the futures alone (gather would cancel them): the sends go on.
+    """
+    waiting = list(futures)
+    if waiting:
+        await asyncio.wait(waiting)
+    for future in waiting:
+        future.result()

@@ -28,8 +28,7 @@ from models.churn.serving import ServingModel
 from models.engine import Engine, Flush, Outcome
 from models.events.types import Event, Rejection
 from models.settings import Settings
-from streams.chunks import BatchProducer, Chunk, Outgoing, ack
-from streams.chunks.consumer import wait_all
+from streams.chunks import BatchProducer, Chunk, Outgoing, ack, wait_all
 from streams.topics import CHANGELOG, CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES, topic_name
 from streams.worker.align import Aligner, Batch
 from streams.worker.changelog import read_to_end

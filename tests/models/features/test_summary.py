@@ -57,8 +57,8 @@ def fold(history: list[Event]) -> dict[str, Summary]:
 def same(left: dict[str, Summary], right: dict[str, Summary]) -> None:
     """Equal in everything; decayed sums up to rounding, since additions happen in another order."""
     assert left.keys() == right.keys()
-    for name in left:
-        a, b = left[name], right[name]
+    for name, a in left.items():
+        b = right[name]
         assert a.tiles == pytest.approx(b.tiles) if not a.tiles else a.tiles.keys() == b.tiles.keys()
         for day, tile in a.tiles.items():
             assert tile == pytest.approx(b.tiles[day], rel=1e-12)
