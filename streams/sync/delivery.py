@@ -12,13 +12,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
 
 from models.settings import SyncSettings
 from streams.destinations.base import Destination, Reply, Request, Unbuildable, Verdict
 from streams.sync.backlog import Backlog
+from streams.sync.dead_letters import BuryFailed, DeadLetter
 from streams.sync.http import ForbiddenAddress, SendFailed
 from streams.sync.ledger import Accepted, Attempt, Delivery, Ledger
 from streams.sync.pending import Item
@@ -29,24 +27,6 @@ _LOG = logging.getLogger(__name__)
 #: A destination counts as down after so many failures in a row: two full rounds of the allowed concurrency.
 _DOWN_ROUNDS = 2
 _DOWN_AT_LEAST = 10
-
-
-class BuryFailed(Exception):  # noqa: N818 - reads as the fact that it states
-    """A dead letter could not be written; it is tried again."""
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A score that will not be delivered, as it goes to topic `dead_letters`. `at` is ISO-8601 UTC."""
-
-    destination: str
-    customer_id: str
-    score_id: str
-    reason: str
-    detail: str
-    status: int | None
-    attempts: int
-    payload: dict[str, Any] | None
-    at: str
 
 
 class Engine:

@@ -12,31 +12,32 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from models.records import Score
 from models.settings import Settings
 from streams.destinations.base import Destination
-from streams.kafka import group_id, group_options, log_ends, producer_options
-from streams.sync.delivery import BuryFailed, DeadLetter, Engine
+from streams.kafka import group_id, group_options, log_ends
+from streams.sync.dead_letters import DeadLetters
+from streams.sync.delivery import Engine
 from streams.sync.http import Sender
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Origin
 from streams.sync.report import Metrics, Report
-from streams.topics import DEAD_LETTERS, SCORES, topic_name
+from streams.topics import SCORES, topic_name
 
 _LOG = logging.getLogger(__name__)
 #: Records held in memory, at some 3 kB each. Above it reading pauses until half are done.
 PENDING_LIMIT = 10_000
 _POLL_S = 0.2
-_POLL_RECORDS = 1_000
+_POLL_RECORDS = 500
 _COMMIT_EVERY_S = 1.0
+_COMMIT_WITHIN_S = _CLOSE_WITHIN_S = 3.0
 
 
 class Lane:
@@ -63,7 +64,6 @@ class Lane:
         self._report = Report(metrics, destination.name)
         self._allow_private, self._pending_limit = allow_private, pending_limit
         self._scores = topic_name(settings.broker, SCORES)
-        self._dead_letters = topic_name(settings.broker, DEAD_LETTERS)
         self._decoder = msgspec.json.Decoder(Score)
         self._committed: dict[tuple[str, int], int] = {}
         self._commit_due = 0.0
@@ -71,9 +71,11 @@ class Lane:
         self._catch_up: dict[TopicPartition, int] = {}
         self._failure: Exception | None = None
         self._paused = False
+        #: Rounds of the reading loop; a lane that no longer turns is stuck.
+        self.turns = 0
         self._consumer: Any = None
-        self._producer: Any = None
         self._ledger: Ledger
+        self._letters: DeadLetters
         self._engine: Engine
 
     def state(self) -> dict[str, Any]:
@@ -100,12 +102,12 @@ class Lane:
             sender = await stack.enter_async_context(
                 Sender(timeout_s=sync.timeout_s, connections=sync.concurrency, allow_private=self._allow_private)
             )
+            self._letters = await stack.enter_async_context(DeadLetters(broker, self._destination.name))
             self._engine = Engine(
-                self._destination, sync, self._ledger, self._report, send=sender.send, bury=self._bury
+                self._destination, sync, self._ledger, self._report, send=sender.send, bury=self._letters.bury
             )
-            self._producer = await stack.enter_async_context(AIOKafkaProducer(**producer_options(broker)))
             self._consumer = self._make_consumer()
-            stack.push_async_callback(self._consumer.stop)
+            stack.push_async_callback(_close, self._consumer)
             await self._consumer.start()
             self._consumer.subscribe([self._scores], listener=_Rebalance(self))
             await self._carry(stop)
@@ -118,10 +120,13 @@ class Lane:
         engine_task = asyncio.create_task(self._engine.run(), name=f"sync-{self._destination.name}")
         try:
             while not stop.is_set() and not engine_task.done():
+                self.turns += 1
                 room = self._limit_reading()
                 batches = await self._consumer.getmany(timeout_ms=int(_POLL_S * 1000), max_records=room)
                 for records in batches.values():
                     await self._take(records)
+                # Records that were fetched ahead come without waiting; deliveries and health need their turn too.
+                await asyncio.sleep(0)
                 await self._release_when_caught_up()
                 if self._failure is not None:
                     raise self._failure
@@ -166,7 +171,7 @@ class Lane:
             try:
                 score = self._decoder.decode(record.value)
             except (msgspec.MsgspecError, ValueError) as error:
-                await self._bury_record(record, str(error))
+                await self._letters.bury_record(record, str(error))
                 self._engine.backlog.pass_over(origin, "invalid")
                 continue
             self._engine.backlog.offer(score, origin)
@@ -188,30 +193,6 @@ class Lane:
         except IllegalStateError:
             return -1
 
-    async def _bury_record(self, record: Any, detail: str) -> None:
-        """A record that is no score would stop the lane for ever; it is kept aside, its place named."""
-        place = f"{record.topic}[{record.partition}]@{record.offset}"
-        letter = DeadLetter(
-            destination=self._destination.name,
-            customer_id=(record.key or b"").decode("utf-8", "replace"),
-            score_id="",
-            reason="invalid_score",
-            detail=f"{place}: {detail}",
-            status=None,
-            attempts=0,
-            payload=None,
-            at=datetime.now(UTC).isoformat(),
-        )
-        await self._bury(letter)
-
-    async def _bury(self, letter: DeadLetter) -> None:
-        try:
-            await self._producer.send_and_wait(
-                self._dead_letters, msgspec.json.encode(letter), key=letter.customer_id.encode()
-            )
-        except KafkaError as error:
-            raise BuryFailed(f"{type(error).__name__} on topic {self._dead_letters!r}") from error
-
     async def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + _COMMIT_EVERY_S
@@ -224,11 +205,13 @@ class Lane:
         if not news:
             return
         try:
-            await self._consumer.commit({TopicPartition(*key): offset for key, offset in news.items()})
+            # Without a broker aiokafka would try for ever, also when the role is asked to stop.
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await self._consumer.commit({TopicPartition(*key): offset for key, offset in news.items()})
         except (CommitFailedError, IllegalStateError):
             # The group is moving partitions; who gets them reads from the last commit.
             return
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             _LOG.warning("offsets not committed, trying again", extra={"reason": type(error).__name__})
             return
         self._committed |= news
@@ -268,6 +251,21 @@ class Lane:
     def failed(self, error: Exception) -> None:
         """A callback failed; aiokafka would only log it, the loop raises it."""
         self._failure = error
+
+
+async def _close(consumer: Any) -> None:
+    """Leave the group and close, also without a broker.
+
+    aiokafka 0.14 lets the cancellation of its own waiting fetches out of `stop`, which would look like ours, and
+    then leaves its connections open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping], timeout=_CLOSE_WITHIN_S)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    if stopping.cancelled() or stopping.exception() is not None:
+        _LOG.warning("group not left in order, its other members wait for the session's end")
+        await consumer._client.close()
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types

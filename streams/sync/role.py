@@ -30,6 +30,7 @@ class Sync:
 
     def __init__(self, settings: Settings, telemetry: Telemetry, *, pending_limit: int = PENDING_LIMIT) -> None:
         self._telemetry = telemetry
+        self._turns: dict[str, int] = {}
         metrics = Metrics(telemetry)
         configured = {
             name: destination
@@ -85,7 +86,10 @@ class Sync:
             "state": "delivering" if states else NO_DESTINATION,
             "destinations": states,
         }
-        self._telemetry.progress(busy=pending > 0)
+        turns = {name: lane.turns for name, lane in self._lanes.items()}
+        if all(turns[name] != self._turns.get(name, 0) for name in turns):
+            self._turns = turns
+            self._telemetry.progress(busy=pending > 0)
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:

@@ -13,7 +13,8 @@ from typing import Any
 from models.records import ModelRef, Reason, Score
 from models.settings import SyncSettings
 from streams.destinations.webhook import Webhook
-from streams.sync.delivery import DeadLetter, Engine
+from streams.sync.dead_letters import DeadLetter
+from streams.sync.delivery import Engine
 from streams.sync.http import Sender
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Origin

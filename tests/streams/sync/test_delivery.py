@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from streams.sync.delivery import BuryFailed, DeadLetter
+from models.records import Score
+from streams.destinations.base import Reply, Request
+from streams.sync.dead_letters import BuryFailed, DeadLetter
+from streams.sync.http import SendFailed
 from streams.sync.pending import Origin
 from streams.sync.receiver import Step, WebhookReceiver
 from tests.streams.sync.support import OTHER_SECRET, SECRET, Bench, make_score, running, sync_settings, until
@@ -264,6 +267,118 @@ def test_way_of_a_customer(tmp_path: Path) -> None:
     ]
 
 
+class Gate:
+    """Holds the first request back until it is opened, then lets `outcome` happen."""
+
+    def __init__(self, bench: Bench, failure: Exception | None = None) -> None:
+        self.waiting, self.open = asyncio.Event(), asyncio.Event()
+        self._failure, self._send = failure, bench.engine._send
+        bench.engine._send = self
+
+    async def __call__(self, request: Request) -> Reply:
+        first = not self.waiting.is_set()
+        self.waiting.set()
+        await self.open.wait()
+        if first and self._failure is not None:
+            raise self._failure
+        return await self._send(request)
+
+
+@pytest.mark.parametrize(
+    ("newer", "types"),
+    [
+        (make_score("ada", revision=2, band="critical"), ["churn.customer.at_risk", "churn.score.updated"]),
+        (make_score("ada", revision=2, likely=False), ["churn.customer.at_risk", "churn.customer.recovered"]),
+        (make_score("ada", revision=2), ["churn.customer.at_risk"]),
+    ],
+    ids=["another band", "recovered", "no news"],
+)
+def test_score_behind_a_delivered_one_is_judged_by_it(tmp_path: Path, newer: Score, types: list[str]) -> None:
+    """A score that came while another was under way is compared with what then was accepted."""
+
+    async def script(bench: Bench, _receiver: WebhookReceiver) -> None:
+        gate = Gate(bench)
+        bench.feed(make_score("ada"))
+        await gate.waiting.wait()
+        bench.feed(newer)
+        gate.open.set()
+        await until(lambda: bench.settled == 2)
+
+    _, receiver = deliver(tmp_path, (), script)
+
+    assert [message.type for message in receiver.accepted] == types
+
+
+def test_replaced_score_past_its_age_is_not_buried(tmp_path: Path) -> None:
+    """If a newer score waits behind one that fails for the last time, nothing is given up."""
+
+    async def script(bench: Bench, _receiver: WebhookReceiver) -> None:
+        gate = Gate(bench, SendFailed("timeout", reached=True))
+        bench.feed(make_score("ada"))
+        await gate.waiting.wait()
+        bench.feed(make_score("ada", revision=2))
+        gate.open.set()
+        await until(lambda: bench.settled == 2)
+
+    bench, receiver = deliver(tmp_path, (), script, give_up_after_s=1e-9)
+
+    assert (bench.letters, bench.report.outcomes) == ([], {"superseded": 1, "delivered": 1})
+    assert [message.data["revision"] for message in receiver.accepted] == [2]
+
+
+def test_all_are_due_when_the_destination_is_back(tmp_path: Path) -> None:
+    """What waits for a later time is sent at once when a probe finds the destination back."""
+
+    async def script(bench: Bench, _receiver: WebhookReceiver) -> None:
+        bench.feed(*(make_score(f"c{number}") for number in range(12)))
+        await until(lambda: bench.settled == 12)
+
+    bench, receiver = deliver(tmp_path, [Step("status", 408, "1000")] * 10, script, concurrency=1)
+
+    assert (receiver.accepted_total, bench.report.verdicts) == (12, {"transient": 10, "ok": 12})
+
+
+def test_lost_partitions_take_their_scores_along(tmp_path: Path) -> None:
+    """Scores of a partition that was taken away are not sent, those of others are, and the next owner starts anew."""
+
+    async def script(bench: Bench, _receiver: WebhookReceiver) -> None:
+        backlog = bench.engine.backlog
+        bench.engine.hold()
+        for partition in (0, 1):
+            backlog.offer(make_score(f"c{partition}"), Origin("scores", partition, 5))
+        backlog.drop({("scores", 0)})
+
+        assert (len(backlog), backlog.offsets.committable()) == (1, {("scores", 1): 5})
+
+        bench.engine.release()
+        await until(lambda: backlog.offsets.committable() == {("scores", 1): 6})
+        backlog.offer(make_score("c0"), Origin("scores", 0, 3))
+        await until(lambda: backlog.offsets.committable() == {("scores", 0): 4, ("scores", 1): 6})
+
+    _, receiver = deliver(tmp_path, (), script)
+
+    assert [message.data["customer_id"] for message in receiver.accepted] == ["c1", "c0"]
+
+
+def test_score_behind_one_under_way_goes_with_its_partition(tmp_path: Path) -> None:
+    """A score that waits behind one under way is dropped too when its partition is taken away."""
+
+    async def script(bench: Bench, _receiver: WebhookReceiver) -> None:
+        gate = Gate(bench)
+        bench.feed(make_score("ada"))
+        await gate.waiting.wait()
+        bench.feed(make_score("ada", revision=2, band="critical"))
+        bench.engine.backlog.drop({("scores", 0)})
+        gate.open.set()
+        await until(lambda: bench.report.outcomes["delivered"] == 1)
+
+        assert (len(bench.engine.backlog), bench.settled) == (0, 0)
+
+    _, receiver = deliver(tmp_path, (), script)
+
+    assert receiver.requests == 1
+
+
 def test_throttling_silences_the_whole_destination(tmp_path: Path) -> None:
     """After a 429 nothing is sent to the destination until the time that it named has passed."""
 
@@ -370,7 +485,7 @@ def test_requests_in_parallel_are_bounded(tmp_path: Path) -> None:
         exchange = bench.engine._send
         under_way: Counter[str] = Counter()
 
-        async def watched(request: Any) -> Any:
+        async def watched(request: Request) -> Reply:
             under_way[request.idempotency_id.rpartition("-")[0]] += 1
             seen.append(under_way.total())
 

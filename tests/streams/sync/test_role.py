@@ -22,11 +22,12 @@ from models.settings import BrokerSettings, Settings, SyncSettings
 from streams.destinations.base import InvalidDestination
 from streams.embedded import EmbeddedBroker
 from streams.kafka import group_id, group_options, log_ends, producer_options, security_options
+from streams.sync import lane
 from streams.sync.receiver import Step, WebhookReceiver
 from streams.sync.role import NO_DESTINATION, Sync
 from streams.telemetry import Telemetry
 from streams.topics import DEAD_LETTERS, SCORES, create_topics, topic_name
-from tests.brokers import EMBEDDED_SESSION_S, ROOT, broker_settings
+from tests.brokers import EMBEDDED_SESSION_S, ROOT, KafkaServer, broker_settings
 from tests.streams.sync.support import SECRET, make_score, sync_settings
 
 _WITHIN_S = 30.0
@@ -100,15 +101,17 @@ def settings_for(broker: BrokerSettings, folder: Path, url: str, **changes: Any)
     return Settings(broker=broker, data_dir=str(folder), sync=sync_settings(url, **changes))
 
 
-async def publish(broker: BrokerSettings, records: Iterable[Score | tuple[bytes, bytes | None]]) -> None:
-    """Write scores, or pairs of key and raw value, to the scores topic; a key always to the same partition."""
+async def publish(
+    broker: BrokerSettings, records: Iterable[Score | tuple[bytes, bytes | None]], partition: int | None = None
+) -> None:
+    """Write scores, or pairs of key and raw value, to the scores topic, by key unless a partition is named."""
+    topic = topic_name(broker, SCORES)
     async with AIOKafkaProducer(**producer_options(broker)) as producer:
         sent = []
         for record in records:
-            key, value = (
-                (record.customer_id.encode(), msgspec.json.encode(record)) if isinstance(record, Score) else record
-            )
-            sent.append(await producer.send(topic_name(broker, SCORES), value, key=key))
+            if isinstance(record, Score):
+                record = (record.customer_id.encode(), msgspec.json.encode(record))
+            sent.append(await producer.send(topic, record[1], key=record[0], partition=partition))
         await asyncio.gather(*sent)
 
 
@@ -271,14 +274,14 @@ def test_memory_is_bounded(embedded: BrokerSettings, tmp_path: Path) -> None:
     held: list[float] = []
 
     async def play() -> WebhookReceiver:
-        await publish(embedded, [make_score(f"c{number}") for number in range(150)])
+        await publish(embedded, [make_score(f"c{number}") for number in range(60)])
         async with WebhookReceiver(SECRET, [Step("status", 429, "1")]) as receiver:
             settings = settings_for(embedded, tmp_path, receiver.url, concurrency=1)
             async with running(settings, pending_limit=20) as role:
 
                 def watch() -> bool:
                     held.append(role.telemetry.status.get("pending", 0))
-                    return role.settled() == 150
+                    return role.settled() == 60
 
                 await role.until(watch)
             return receiver
@@ -286,15 +289,16 @@ def test_memory_is_bounded(embedded: BrokerSettings, tmp_path: Path) -> None:
     receiver = asyncio.run(play())
 
     assert max(held) == 20
-    assert (receiver.accepted_total, receiver.duplicates) == (150, 0)
+    assert (receiver.accepted_total, receiver.duplicates) == (60, 0)
 
 
 def test_only_the_newest_of_a_long_log_is_sent(embedded: BrokerSettings, tmp_path: Path) -> None:
     """A role that starts on a long log reads it to its end first, so that no customer is told outdated scores."""
-    story = [make_score(f"c{n}", revision=r, likely=(r + n) % 3 != 0) for r in range(1, 8) for n in range(30)]
+    story = [make_score(f"c{n}", revision=r, likely=(r + n) % 3 != 0) for r in range(1, 8) for n in range(400)]
 
     async def play() -> WebhookReceiver:
-        await publish(embedded, story)
+        # In one partition, so that the first records read are the oldest ones.
+        await publish(embedded, story, partition=0)
         async with (
             WebhookReceiver(SECRET) as receiver,
             running(settings_for(embedded, tmp_path, receiver.url)) as role,
@@ -304,7 +308,7 @@ def test_only_the_newest_of_a_long_log_is_sent(embedded: BrokerSettings, tmp_pat
 
     receiver = asyncio.run(play())
 
-    assert customers(receiver) == Counter(f"c{n}" for n in range(30) if (7 + n) % 3 != 0)
+    assert customers(receiver) == Counter(f"c{n}" for n in range(400) if (7 + n) % 3 != 0)
     assert {message.data["revision"] for message in receiver.accepted} == {7}
 
 
@@ -401,6 +405,59 @@ def test_second_process_takes_its_share(broker: BrokerSettings, tmp_path: Path) 
     receiver = asyncio.run(play())
 
     assert max(customers(receiver).values()) == 1
+
+
+def test_stop_without_broker_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role whose broker is gone finishes its deliveries, stops within its limits, and sends nothing twice."""
+    monkeypatch.setattr(lane, "_COMMIT_WITHIN_S", 0.3)
+    monkeypatch.setattr(lane, "_CLOSE_WITHIN_S", 0.3)
+
+    async def play(server: EmbeddedBroker, settings: Settings) -> None:
+        role = Running(settings, pending_limit=100)
+        await role.until(lambda: role.settled() >= 1)
+        os.kill(server.pid, signal.SIGKILL)
+        await role.until(lambda: role.settled() == 20)
+        role.stop.set()
+        async with asyncio.timeout(10.0):
+            await role.task
+
+    async def whole(server: EmbeddedBroker) -> WebhookReceiver:
+        settings = quick(broker_settings(server))
+        await create_topics(settings)
+        await publish(settings, [make_score(f"c{number}") for number in range(20)])
+        async with WebhookReceiver(SECRET) as receiver:
+            await play(server, settings_for(settings, tmp_path, receiver.url, concurrency=1))
+            return receiver
+
+    with EmbeddedBroker() as server:
+        receiver = asyncio.run(whole(server))
+
+    assert (receiver.accepted_total, receiver.duplicates) == (20, 0)
+
+
+@pytest.mark.kafka
+def test_broker_outage_is_survived(jars: Path, tmp_path: Path) -> None:
+    """While Kafka is away the role stays up; when it is back the role goes on, and nothing is missing or repeated."""
+
+    async def play(server: KafkaServer) -> WebhookReceiver:
+        settings = broker_settings(server)
+        await create_topics(settings)
+        await publish(settings, [make_score(f"a{number}") for number in range(30)])
+        async with (
+            WebhookReceiver(SECRET) as receiver,
+            running(settings_for(settings, tmp_path, receiver.url)) as role,
+        ):
+            await role.until(lambda: role.settled() == 30)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            await publish(settings, [make_score(f"b{number}") for number in range(30)])
+            await role.until(lambda: role.settled() >= 60)
+            return receiver
+
+    with KafkaServer(jars) as server:
+        receiver = asyncio.run(play(server))
+
+    assert (receiver.accepted_total, receiver.duplicates) == (60, 0)
 
 
 def test_without_destination_it_idles_in_good_health(tmp_path: Path) -> None:
