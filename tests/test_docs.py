@@ -289,7 +289,8 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     writer = WarehouseWriter(live_path(folder))
     try:
-        writer.apply(batch_of([make_score("ada"), make_score("bob", probability=0.61)], [make_example()]))
+        example = make_example(as_of=1_767_225_600.0)
+        writer.apply(batch_of([make_score("ada"), make_score("bob", probability=0.61)], [example]))
         Publisher(writer, snapshots_dir(folder), 3).publish(datetime(2026, 1, 1, tzinfo=UTC))
         yield folder
     finally:
