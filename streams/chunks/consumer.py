@@ -24,6 +24,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
+from mode import Service
 
 from streams.chunks.chunk import Chunk
 from streams.chunks.tracker import ChunkTracker
@@ -86,8 +87,6 @@ class ChunkConsumer(driver.Consumer):
         self._seeks = 0
         #: Where the next slice of a partition must begin; None is the beginning of the log.
         self._next: dict[TP, int | None] = {}
-        #: One behind the last record that was handed out.
-        self._handed: dict[TP, int] = {}
         self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -161,7 +160,6 @@ class ChunkConsumer(driver.Consumer):
     def _chunk_message(self, tp: TP, records: Sequence[Any]) -> ConsumerMessage:
         chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp))
         self._trackers.setdefault(tp, ChunkTracker()).add(chunk.first_offset, chunk.last_offset)
-        self._handed[tp] = chunk.last_offset + 1
         last = records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, chunk.last_offset, last.timestamp / 1000.0, last.timestamp_type,
@@ -206,7 +204,6 @@ class ChunkConsumer(driver.Consumer):
         self._next = {TP(*tp): offset if offset and offset > 0 else None for tp, offset in committed.items()}
         self._committed_offset.update(self._next)
         self._forget()
-        self._handed = {tp: offset or 0 for tp, offset in self._next.items()}
 
     def _forget(self) -> None:
         self._seeks += 1
@@ -228,8 +225,9 @@ class ChunkConsumer(driver.Consumer):
         for message in list(self._unacked_messages):
             self._unacked_messages.discard(message)
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's livelock check only logs and reads fields that differ here; health is ours."""
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
+        """Faust's check only logs, and reads fields that differ here; health is the role's own."""
 
     def assignment(self) -> set[TP]:
         """The assigned partitions; none before the consumer's thread has started."""
@@ -238,19 +236,15 @@ class ChunkConsumer(driver.Consumer):
     def quiet(self, tp: TP, since: float) -> bool:
         """Whether a fetch answered at or after `since` (epoch seconds) found nothing that was not handed out.
 
-        The end of the log alone does not tell: it is only as fresh as the last answer.
+        The end of the log alone does not tell: it is only as fresh as the last answer. Against it stands the
+        fetch position, not the last record: markers of transactions at the end are no records.
         """
         if tp not in self.assignment() or self._slices.get(tp):
             return False
-        consumer = self._thread._ensure_consumer()
-        answered_ms = consumer.last_poll_timestamp(TopicPartition(*tp))
-        end = cast("int | None", self.highwater(tp))
-        return (
-            answered_ms is not None
-            and end is not None
-            and answered_ms >= since * 1000
-            and end <= self._handed.get(tp, 0)
-        )
+        state = self._thread._ensure_consumer()._subscription.subscription.assignment.state_value(TopicPartition(*tp))
+        if state is None or state.timestamp is None or state.highwater is None or not state.has_valid_position:
+            return False
+        return bool(state.timestamp >= since * 1000 and state.position >= state.highwater)
 
     def lag(self) -> dict[TP, int]:
         """Records between the commit position and the end of each assigned partition, where known."""

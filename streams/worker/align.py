@@ -13,9 +13,6 @@ from typing import Any
 
 from models.events.types import Event
 
-#: Records that never come, such as markers of a transaction at the end of a log, are not waited for any longer.
-_GIVE_UP_S = 30.0
-
 
 class Batch:
     """A decoded chunk: its events in offset order and what else its records caused.
@@ -81,12 +78,8 @@ class Aligner:
     def _must_wait(self) -> bool:
         if not self._idle_s:
             return False
-        now = self._clock()
-        for topic, batches in self._batches.items():
-            last = self._last_seen[topic]
-            if not batches and now - last < _GIVE_UP_S and not self._quiet(topic, last + self._idle_s):
-                return True
-        return False
+        empty = (topic for topic, batches in self._batches.items() if not batches)
+        return any(not self._quiet(topic, self._last_seen[topic] + self._idle_s) for topic in empty)
 
     def _drop_exhausted(self, done: list[Batch]) -> None:
         for batches in self._batches.values():

@@ -73,16 +73,6 @@ def test_an_empty_topic_is_waited_for_until_the_broker_says_it_is_quiet() -> Non
     assert (times_of(merged), times_of(quiet)) == ([2], [5, 7])
 
 
-def test_records_that_never_come_are_not_waited_for_forever() -> None:
-    """A topic whose end the broker never confirms lets the others pass after half a minute."""
-    clock = Clock()
-    aligner = Aligner(("a", "b"), 1.0, clock, lambda *_: False)
-    aligner.add(batch("a", 5))
-    clock.now = 31.0
-
-    assert times_of(aligner.take(100)[0]) == [5]
-
-
 def test_without_idle_time_nothing_waits() -> None:
     """With idle time 0 what is there is taken at once."""
     aligner = Aligner(("a", "b"), 0.0, Clock(), lambda *_: True)
