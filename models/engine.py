@@ -135,6 +135,8 @@ class Engine:
         cohort = {state.customer_id for state in eligible}
         for state in states:
             if state.customer_id not in cohort:
+                for summary in state.summaries.values():
+                    summary.prune(now)
                 scores += self._leave(state, now, wall, changed)
         for state in states:
             self._timers.plan(state.customer_id, state.due_at)

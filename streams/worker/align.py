@@ -8,25 +8,53 @@ Order within a topic is never changed, so offsets of one source stay monotone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from models.events.types import Event
 
+#: Events of a topic looked at in advance; fewer than `_FEW` say nothing.
+_AHEAD, _FEW = 7, 3
 
-class Batch:
-    """A decoded chunk: its events in offset order and what else its records caused.
 
-    `faust_event` is what to acknowledge when all is durable. Each item is (event, source, offset, record).
+class Item(NamedTuple):
+    """An event to apply: where it was first read (`topic/partition`, offset), and the record it came in.
+
+    `time` is the stream time in epoch seconds: the event's own, unless it is stamped ahead of most that follow.
     """
 
-    __slots__ = ("faust_event", "items", "taken", "topic")
+    time: float
+    event: Event
+    source: str
+    offset: int
+    record: Any
 
-    def __init__(self, topic: str, faust_event: Any) -> None:
+
+class Batch:
+    """A decoded chunk: its events in offset order. `faust_event` is what to acknowledge when all is durable."""
+
+    __slots__ = ("_items", "faust_event", "taken", "topic")
+
+    def __init__(self, topic: str, faust_event: Any, events: Iterable[tuple[Event, str, int, Any]] = ()) -> None:
         self.topic = topic
         self.faust_event = faust_event
-        self.items: list[tuple[Event, str, int, Any]] = []
         self.taken = 0
+        found = list(events)
+        times = [event.time for event, *_ in found]
+        self._items = [Item(_stream_time(times, i), *found[i]) for i in range(len(found))]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def head(self) -> Item:
+        """The next item. Raises IndexError at the end."""
+        return self._items[self.taken]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all items are taken."""
+        return self.taken == len(self._items)
 
 
 class Aligner:
@@ -45,7 +73,6 @@ class Aligner:
         self._idle_s = idle_s
         self._batches: dict[str, deque[Batch]] = {topic: deque() for topic in topics}
         self._last_seen: dict[str, float] = dict.fromkeys(topics, clock())
-        self._keys: dict[str, float] = dict.fromkeys(topics, float("-inf"))
 
     def add(self, batch: Batch) -> None:
         """Buffer a batch behind those of its topic."""
@@ -62,18 +89,18 @@ class Aligner:
         """Whether anything waits."""
         return any(self._batches.values())
 
-    def take(self, limit: int) -> tuple[list[tuple[Event, str, int, Any]], list[Batch]]:
+    def take(self, limit: int) -> tuple[list[Item], list[Batch]]:
         """Up to `limit` events in time order and the batches that are exhausted by them."""
-        events: list[tuple[Event, str, int, Any]] = []
+        items: list[Item] = []
         done: list[Batch] = []
         self._drop_exhausted(done)
-        while len(events) < limit and not self._must_wait():
-            heads = [(self._head_key(topic), topic) for topic, batches in self._batches.items() if batches]
+        while len(items) < limit and not self._must_wait():
+            heads = [(batches[0].head.time, topic) for topic, batches in self._batches.items() if batches]
             if not heads:
                 break
-            self._take_run(min(heads)[1], limit, events)
+            self._take_run(min(heads)[1], limit, items)
             self._drop_exhausted(done)
-        return events, done
+        return items, done
 
     def _must_wait(self) -> bool:
         if not self._idle_s:
@@ -83,25 +110,25 @@ class Aligner:
 
     def _drop_exhausted(self, done: list[Batch]) -> None:
         for batches in self._batches.values():
-            while batches and batches[0].taken == len(batches[0].items):
+            while batches and batches[0].exhausted:
                 done.append(batches.popleft())
 
-    def _head_key(self, topic: str) -> float:
-        batch = self._batches[topic][0]
-        # A late event does not pull its topic's place back: the key only grows within a topic.
-        return max(self._keys[topic], batch.items[batch.taken][0].time)
-
-    def _take_run(self, topic: str, limit: int, events: list[tuple[Event, str, int, Any]]) -> None:
+    def _take_run(self, topic: str, limit: int, items: list[Item]) -> None:
         """Take from one topic's first batch until another topic's head is older."""
         batch = self._batches[topic][0]
-        others = [self._head_key(other) for other, batches in self._batches.items() if batches and other != topic]
+        others = [b[0].head.time for other, b in self._batches.items() if b and other != topic]
         until = min(others, default=float("inf"))
-        key = self._keys[topic]
-        while batch.taken < len(batch.items) and len(events) < limit:
-            item = batch.items[batch.taken]
-            key = max(key, item[0].time)
-            if key > until:
-                break
-            self._keys[topic] = key
-            events.append(item)
+        while not batch.exhausted and len(items) < limit and batch.head.time <= until:
+            items.append(batch.head)
             batch.taken += 1
+
+
+def _stream_time(times: list[float], position: int) -> float:
+    """The time at which an event takes its place in the merge and moves the clock.
+
+    One event with a wrong clock far ahead must move neither; a real gap is confirmed by the events behind it.
+    """
+    following = sorted(times[position + 1 : position + 1 + _AHEAD])
+    if len(following) < _FEW:
+        return times[position]
+    return min(times[position], following[len(following) // 2])

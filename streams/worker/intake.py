@@ -40,7 +40,7 @@ class Intake:
         self, chunk: Chunk, logical: str, faust_event: Any, now: float
     ) -> tuple[Batch, list[tuple[str, int, Outgoing]]]:
         """The chunk's events as a batch, and what is to be sent to (logical topic, partition)."""
-        batch = Batch(logical, faust_event)
+        events: list[tuple[Event, str, int, Any]] = []
         out: list[tuple[str, int, Outgoing]] = []
         direct = f"{logical}/{chunk.partition}"
         self.counts[logical] += len(chunk)
@@ -50,12 +50,12 @@ class Intake:
                 out.append(self.quarantine(event, logical, record, now))
             elif logical == REROUTED:
                 source, offset = _origin(record, direct)
-                batch.items.append((event, source, offset, record))
+                events.append((event, source, offset, record))
             elif (home := self.home(event.customer_id)) == chunk.partition:
-                batch.items.append((event, direct, record.offset, record))
+                events.append((event, direct, record.offset, record))
             else:
                 out.append(self._reroute(event, home, record, f"{direct}/{record.offset}"))
-        return batch, out
+        return Batch(logical, faust_event, events), out
 
     def quarantine(self, why: Rejection, logical: str, record: Any, now: float) -> tuple[str, int, Outgoing]:
         """The quarantine record of one refused record."""

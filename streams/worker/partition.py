@@ -26,11 +26,11 @@ import msgspec
 
 from models.churn.serving import ServingModel
 from models.engine import Engine, Flush, Outcome
-from models.events.types import Event, Rejection
+from models.events.types import Rejection
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, Outgoing, ack, wait_all
 from streams.topics import CHANGELOG, CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES, topic_name
-from streams.worker.align import Aligner, Batch
+from streams.worker.align import Aligner, Batch, Item
 from streams.worker.changelog import read_to_end
 from streams.worker.clock import EventClock, WallClock
 from streams.worker.intake import Intake
@@ -131,12 +131,12 @@ class Partition:
         items, done = self._aligner.take(_TURN_EVENTS)
         flushes: list[Flush] = []
         outcomes: dict[Outcome, int] = {}
-        for event, source, offset, record in items:
-            for moment in self._clock.passed(event.time):
+        for item in items:
+            for moment in self._clock.passed(item.time):
                 flushes += self._flush(moment)
                 # A step of the clock scores every silent customer; others must get their turn in between.
                 await asyncio.sleep(0)
-            outcome = self._apply(event, source, offset, record)
+            outcome = self._apply(item)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
         more = bool(items or done)
         if more or self._clock.runs_alone:
@@ -156,14 +156,15 @@ class Partition:
             flushes.append(self.engine.flush(now, time.time()))
         return flushes
 
-    def _apply(self, event: Event, source: str, offset: int, record: Any) -> Outcome:
+    def _apply(self, item: Item) -> Outcome:
+        event, source, offset = item.event, item.source, item.offset
         try:
             return self.engine.apply(event, source, offset)
         except Exception:
             # A defect of ours on one event must not stop the others.
             log.exception("cannot apply event %s of %s at %s@%d", event.name, event.customer_id, source, offset)
             why = Rejection("internal_error", traceback.format_exc(limit=-3))
-            routed = self._intake.quarantine(why, record.topic, record, time.time())
+            routed = self._intake.quarantine(why, source.rpartition("/")[0], item.record, time.time())
             self._routed.setdefault(0, []).append(routed)
             return "internal_error"
 

@@ -40,6 +40,7 @@ class Worker:
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
         self._app: ChunkApp | None = None
+        self._joined = False
         self._failed: asyncio.Future[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,6 +102,7 @@ class Worker:
                 raise
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        self._joined = True
         for number in sorted({tp.partition for tp in assigned}):
             if number not in self._partitions:
                 partition = Partition(
@@ -127,7 +129,8 @@ class Worker:
             await asyncio.sleep(self._settings.worker.tick_s)
             for partition, _ in self._partitions.values():
                 partition.wake()
-            self._signals.tick(self.lag())
+            lag = {(self._logical[tp.topic], tp.partition): records for tp, records in self.lag().items()}
+            self._signals.tick(lag, joined=self._joined)
 
     def _use_model(self, model: ServingModel) -> None:
         log.info("serving model %s (%s)", model.version, model.source)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, deque
-from typing import Any
 
 from models.engine import Engine, Flush
 from models.features.summary import NEVER
@@ -64,15 +64,21 @@ class WorkerSignals:
 
     def forget(self, partition: int) -> None:
         """A partition was taken away."""
-        self._marks.pop(partition, None)
-        self._customers.remove(partition)
+        if self._marks.pop(partition, None) is not None:
+            self._customers.remove(partition)
+            with contextlib.suppress(KeyError):
+                self._watermark.remove(partition)
 
-    def tick(self, lag: dict[Any, int]) -> None:
-        """Publish counters that others keep, lag and the status; called once a second."""
+    def tick(self, lag: dict[tuple[str, int], int], *, joined: bool) -> None:
+        """Publish counters that others keep, lag by (logical topic, partition) and the status; called once a second.
+
+        A worker that has not joined its group yet, unlike one that got no partition, is not ready.
+        """
         self._count_intake()
-        for tp, records in lag.items():
-            self._lag.labels(tp.topic, tp.partition).set(records)
-        if not any(lag.values()):
+        self._lag.clear()
+        for (topic, partition), records in lag.items():
+            self._lag.labels(topic, partition).set(records)
+        if joined and not any(lag.values()):
             self._telemetry.progress()
         watermark = max((mark for _, mark in self._marks.values()), default=NEVER)
         if watermark > NEVER:
@@ -81,7 +87,7 @@ class WorkerSignals:
             events=self._totals["events"],
             events_per_s=round(self._rate(), 1),
             customers=sum(count for count, _ in self._marks.values()),
-            lag={f"{tp.topic}/{tp.partition}": records for tp, records in sorted(lag.items())},
+            lag={f"{topic}/{partition}": records for (topic, partition), records in sorted(lag.items())},
             quarantine=dict(self._intake.rejections),
             scores=self._totals["scores"],
             examples=self._totals["examples"],
