@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HELP: dict[str, str] = {
-    "data_dir": "Directory for the warehouse, its snapshots, checkpoints, logs and the notes of running processes.",
+    "data_dir": "Directory for the warehouse, its snapshots, the sync's ledger, logs and notes of running processes.",
     "log_level": "Least severe log record that is written: debug, info, warning or error.",
     "broker.bootstrap": "Kafka brokers as host:port, comma separated. Empty: `up` and `demo` start an embedded one.",
     "broker.client_id": "Name under which the brokers see the clients of this deployment.",
@@ -27,7 +27,7 @@ HELP: dict[str, str] = {
     "worker.chunk_records": "Most events of one partition that are handled in one step.",
     "worker.max_chunks_per_partition": "Most chunks of one partition that wait in memory before fetching pauses.",
     "worker.clock": "What ages customers: `wall` is now; `event` is the newest event, for replaying history.",
-    "worker.align_idle_s": "Seconds without events until a partition no longer holds the event clock back.",
+    "worker.align_idle_s": "Seconds without events until a topic no longer holds the event clock back.",
     "worker.commit_interval_s": "Seconds between commits of the offsets that are done.",
     "worker.duplicate_window": "Newest message ids remembered per customer, to drop a producer's repeats.",
     "worker.tick_s": "Seconds between looks at silent customers and maturing labels.",
@@ -52,12 +52,12 @@ HELP: dict[str, str] = {
     "trainer.learning_rate": "Step size of the logistic regression.",
     "trainer.l2": "Pull of the weights towards zero (L2 penalty per example).",
     "trainer.publish_every_s": "Least seconds between two published models.",
-    "trainer.checkpoint_examples": "Examples between two checkpoints of the learner.",
+    "trainer.checkpoint_examples": "Examples after which the learner publishes at the latest.",
     "warehouse.publish_every_s": "Least seconds between two snapshots.",
     "warehouse.keep_snapshots": "Newest snapshots that are kept.",
     "warehouse.batch_rows": "Most scores written to DuckDB in one step.",
     "sync.webhook_url": "Address that scores are posted to. Empty: nothing is sent.",
-    "sync.webhook_secret": "Key that signs each post, as in Standard Webhooks: whsec_ and base64 (secret).",
+    "sync.webhook_secret": "Standard Webhooks key that signs posts: whsec_ and base64; two to change it (secret).",
     "sync.webhook_allow_private": "Whether the address may be in a private or local network.",
     "sync.only_likely": "Whether only customers likely to churn are sent, and once more when they no longer are.",
     "sync.concurrency": "Most posts under way at once.",

@@ -58,8 +58,8 @@ def _score(settings: Settings, customer_id: str) -> tuple[dict[str, Any] | None,
 
 
 def _score_lines(score: dict[str, Any]) -> Iterator[str]:
-    chance = f"{score['probability']:.1%} to leave within {score['horizon_days']:g} days"
-    yield f"{score['customer_id']}: {chance}, {_band(score)}"
+    chance = f"{score['probability']:.1%} to leave within {score['horizon_days']:g} days, {_band(score)}"
+    yield f"{score['customer_id']}: {chance if score['eligible'] else 'has left, or was silent for too long'}"
     yield (
         f"  scored {score['scored_at']} as of {score['as_of']}, revision {score['revision']}, "
         f"model {score['model_name']} {score['model_version']}, at or above {score['percentile']:.0f}% of customers"

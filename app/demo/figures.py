@@ -21,6 +21,9 @@ from streams.warehouse.query import score_as_of
 
 Doubles = npt.NDArray[np.float64]
 
+#: What emitted probabilities must reach at every cut-off of real data; days since the last basket alone reach .829.
+_LEAST_AUC = 0.84
+
 #: Only predictions whose horizon has passed: of younger ones just the leavers are known yet.
 _LABELS = """
 SELECT customer_id, epoch(as_of) AS as_of, label, probability, rule_probability, prior_probability, model_name
@@ -150,6 +153,8 @@ def problems(figures: Figures, sent: int) -> Sequence[str]:
         found.append(f"{sent - figures.events:,} of {sent:,} events were not read")
     if refused > max(20, sent // 100):
         found.append(f"{refused:,} events were refused: {figures.quarantined}")
+    poor = [row for row in figures.cutoffs if row["auc"] is None or row["auc"] < _LEAST_AUC]
+    found += [f"AUC {row['auc']} at {row['cutoff']}, expected: {_LEAST_AUC} or more" for row in poor]
     if not figures.scores or not figures.examples:
         found.append(f"{figures.scores:,} scores and {figures.examples:,} matured examples: nothing was learned")
     failed = {name: n for name, n in figures.deliveries.items() if name not in {"delivered", "superseded"} and n}

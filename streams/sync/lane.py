@@ -81,10 +81,16 @@ class Lane:
     def state(self) -> dict[str, Any]:
         """Plain figures for the console; sets the gauges."""
         if self._consumer is None:
-            return {"pending": 0, "deliveries": {}, "breaker": "closed"}
+            return {"pending": 0, "deliveries": {}, "breaker": "closed", "lag": 0}
         breaker, backlog = self._engine.breaker, self._engine.backlog
         figures = self._report.state(len(backlog), backlog.oldest_s(), breaker.state, breaker.reason)
-        return figures | {"endpoint": self._destination.endpoint, "reading_paused": self._paused}
+        return figures | {"endpoint": self._destination.endpoint, "reading_paused": self._paused, "lag": self._lag()}
+
+    def _lag(self) -> int:
+        """Scores behind what was read, as far as the last fetches told."""
+        ends = {partition: self._consumer.highwater(partition) for partition in self._consumer.assignment()}
+        known = ((self._next.get(partition), end) for partition, end in ends.items())
+        return sum(max(0, end - position) for position, end in known if position is not None and end is not None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carry scores until `stop` is set; then finish what is under way, commit and close.

@@ -83,6 +83,7 @@ class Sync:
         self._telemetry.status |= {
             "deliveries": dict(deliveries),
             "pending": pending,
+            "lag": {name: state["lag"] for name, state in states.items()},
             "state": "delivering" if states else NO_DESTINATION,
             "destinations": states,
         }
