@@ -1,7 +1,8 @@
 """Reading `scores` and `examples`: where to begin, what was missed, and how far behind.
 
 All partitions are assigned by hand and start at the offsets that DuckDB holds: there is one writer by design, so
-a group would only add rebalances. Offsets are still committed to the group `<prefix><app_id>-warehouse`, for lag monitors.
+a group would only add rebalances. Offsets are still committed, for lag monitors, to the group
+`<prefix><app_id>-warehouse`.
 A connection is never repaired: after any fault, and when partitions were added, a new `Feed` starts from the
 stored positions.
 """
