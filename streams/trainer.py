@@ -25,8 +25,7 @@ from faust.types import TP
 
 from models.features import FEATURE_VERSION, FEATURES
 from models.settings import Settings
-from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_app, chunk_topic, run_app
-from streams.chunks.consumer import wait_all
+from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_app, chunk_topic, run_app, wait_all
 from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
