@@ -188,13 +188,13 @@ class WarehouseWriter:
     def _known_scores(self, rows: Sequence[ScoreRow], current: Mapping[str, tuple[int, int, int]]) -> set[str]:
         """The score ids that the history has already.
 
-        A revision beyond the customer's newest of this generation cannot be there, so only the others are looked
-        up. That keeps the cost of a batch from growing with the history.
+        While the topic has never begun anew, a revision beyond the customer's newest cannot be there, so only the
+        others are looked up. That keeps the cost of a batch from growing with the history.
         """
         suspects = []
         for row in rows:
             held = current.get(row.score.customer_id)
-            if held and not (row.generation == held[0] and row.score.revision > held[1]):
+            if held and not (row.generation == held[0] == 0 and row.score.revision > held[1]):
                 suspects.append(row.score.score_id)
         if not suspects:
             return set()

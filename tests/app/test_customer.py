@@ -108,9 +108,7 @@ def test_a_customer_who_left_is_not_called_likely(settings, capsys):
     publish(settings, [score("anna", 0.9, band="left")])
 
     assert main(["customer", "anna"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == (
-        "anna: 90.0% to leave within 30 days, band left (has left, or is not in the cohort)"
-    )
+    assert capsys.readouterr().out.splitlines()[0] == "anna: has left, or was silent for too long"
 
 
 def test_the_console_shows_those_who_can_still_be_kept(settings):

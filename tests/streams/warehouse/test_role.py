@@ -165,7 +165,8 @@ def test_progress_is_committed_for_lag_monitors(broker: BrokerSettings, tmp_path
         await send(broker, SCORES, scored(5))
         async with running(settings_for(broker, tmp_path)) as role:
             await role.until(lambda: role.rows() == 5)
-        async with AIOKafkaConsumer(**security_options(broker), group_id="ebbtide-warehouse") as consumer:
+        group = f"{broker.topic_prefix}ebbtide-warehouse"
+        async with AIOKafkaConsumer(**security_options(broker), group_id=group) as consumer:
             return await consumer.committed(TopicPartition(topic_name(broker, SCORES), 0))
 
     assert asyncio.run(scenario()) == 5

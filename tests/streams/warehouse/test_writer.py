@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.records import Score
@@ -307,6 +307,7 @@ _STREAMS = st.lists(
 )
 
 
+@example(stream=[("a", 1, "", 0), ("a", 2, "", 0), ("a", 1, "", 0), ("a", 2, "", 0)], cuts=[2, 3], anew_at=1)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stream=_STREAMS, cuts=st.lists(st.integers(0, 40), max_size=6), anew_at=st.integers(0, 40))
 def test_any_cut_equals_one_record_at_a_time(
