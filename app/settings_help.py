@@ -52,6 +52,7 @@ HELP: dict[str, str] = {
     "trainer.learning_rate": "Step size of the logistic regression.",
     "trainer.l2": "Pull of the weights towards zero (L2 penalty per example).",
     "trainer.publish_every_s": "Least seconds between two published models.",
+    "trainer.max_waiting": "Most examples that wait in memory for the end of their horizon.",
     "trainer.checkpoint_examples": "Examples after which the learner publishes at the latest.",
     "warehouse.publish_every_s": "Least seconds between two snapshots.",
     "warehouse.keep_snapshots": "Newest snapshots that are kept.",

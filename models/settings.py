@@ -110,6 +110,7 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
     l2: NotNegative = 0.0
     publish_every_s: Positive = 1.0
     checkpoint_examples: Count = 2000
+    max_waiting: Count = 200_000
 
 
 class WarehouseSettings(Section, frozen=True, kw_only=True):

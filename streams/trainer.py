@@ -4,7 +4,7 @@ One Faust agent on the one-partition topic `examples`, in the group `<prefix><ap
 guarantee:
 
 1. When the partition is assigned: read the newest checkpoint from topic `model`.
-2. Learn the examples behind the checkpoint's offset; what lies at or below it was learned before.
+2. Read the examples behind the checkpoint's offset, and again those before it that waited for their horizon.
 3. Publish checkpoint and model, and wait until the broker has both (acks=all).
 4. Only then acknowledge the chunks whose examples are in them.
 
@@ -31,7 +31,7 @@ from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
 from streams.trainer_core import TrainerCore
 from streams.trainer_signals import TrainerSignals
-from streams.worker.changelog import read_to_end
+from streams.worker.changelog import read_range, read_to_end
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +167,19 @@ class Trainer:
                     elif record.key == core.key.encode():
                         model = record.value
             core.restore(checkpoints, model)
+            await self._put_back(core)
             log.info("trainer goes on with %d examples, behind offset %d", core.learner.examples, core.offset)
             self._core = core
             self._signals.restored(core)
         return self._core
+
+    async def _put_back(self, core: TrainerCore) -> None:
+        """Read again what waited for its horizon when the checkpoint was written."""
+        if core.waiting_from is not None:
+            topic = topic_name(self._settings.broker, EXAMPLES)
+            async for records in read_range(self._settings.broker, topic, 0, core.waiting_from, core.offset):
+                core.put_back(records)
+        core.all_put_back()
 
     async def _send(self, logical: str, records: Sequence[Outgoing]) -> None:
         """Send in order to partition 0 and wait for the broker; raises the first failure."""

@@ -18,6 +18,7 @@ import msgspec
 from models.churn.learner import Learner
 from models.churn.record import InvalidModel, label_key
 from models.churn.serving import ServingModel
+from models.churn.waiting import WaitingRoom
 from models.events.quarantine import quarantine_record
 from models.events.types import Rejection
 from models.features.base import Feature
@@ -33,8 +34,8 @@ ALREADY_LEARNED = "already_learned"
 MALFORMED = "malformed"
 OTHER_FEATURES = "other_features"
 OTHER_LABEL = "other_label"
-TOO_EARLY = "before_first_negative"
-_CHECKPOINT_FORMAT = 1
+LOST_WAITING = "lost_waiting"
+_CHECKPOINT_FORMAT = 2
 _MAX_KEY_BYTES = 1000
 
 #: What msgspec raises for bytes that are not what is expected; RecursionError when they are nested too deep.
@@ -44,10 +45,17 @@ _examples = msgspec.json.Decoder(Example)
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The value of a checkpoint record. `sha256` is that of the bytes of `state`."""
+    """The value of a checkpoint record. `sha256` is that of the bytes of `state`.
+
+    `offset` is that of the last example read. `waiting` of those at or above offset `waiting_from` were not learned:
+    the ones whose horizon ends after `clock` (epoch seconds). They are read again instead of being stored.
+    """
 
     format: int
     offset: int
+    clock: float
+    waiting: int
+    waiting_from: int | None
     sha256: str
     state: msgspec.Raw
 
@@ -56,7 +64,10 @@ _checkpoints = msgspec.json.Decoder(Checkpoint)
 
 
 class TrainerCore:
-    """Learns examples in offset order, each offset at most once, and writes what is to be published."""
+    """Reads examples in offset order, each offset once, learns them when due, and writes what is to be published.
+
+    After `restore`, records from `waiting_from` to `offset` must be given to `put_back` before the first `take`.
+    """
 
     def __init__(self, settings: Settings, features: Sequence[Feature], feature_version: str) -> None:
         self._settings = settings
@@ -64,6 +75,9 @@ class TrainerCore:
         self.learner = Learner(features, feature_version, settings.label, settings.trainer)
         self.key = label_key(settings.label.kind, settings.label.horizon_days)
         self.offset = -1
+        self.waiting_from: int | None = None
+        self.waiting = WaitingRoom(settings.trainer.max_waiting)
+        self._to_put_back = 0
         self.unpublished = 0
         self.learned: Counter[int] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -81,15 +95,40 @@ class TrainerCore:
         """
         for raw in reversed(list(checkpoints)):
             try:
-                self.learner, self.offset = self._open(raw)
-                break
+                self.learner, checkpoint = self._open(raw)
             except InvalidModel as error:
                 log.error("passed over a checkpoint of %d bytes: %s", len(raw), error)
+            else:
+                self.offset, self.waiting_from, self._to_put_back = (
+                    checkpoint.offset, checkpoint.waiting_from, checkpoint.waiting,
+                )  # fmt: skip
+                self.waiting = WaitingRoom(self._settings.trainer.max_waiting, checkpoint.clock)
+                break
         if self.offset >= 0 and self.model().to_record() != model:
             self.unpublished = 1
 
+    def put_back(self, records: Iterable[Any]) -> None:
+        """Let the examples wait again that waited when the checkpoint was written."""
+        for record in records:
+            if self.waiting_from is None or not self.waiting_from <= record.offset <= self.offset:
+                continue
+            try:
+                example = _examples.decode(record.value or b"")
+                fit = self._unfit(example) is None
+            except _UNREADABLE:
+                continue
+            if fit and self.waiting.put_back(example, record.offset):
+                self._to_put_back -= 1
+
+    def all_put_back(self) -> None:
+        """Count what the topic no longer holds of the examples that waited. They are lost to the learner."""
+        if self._to_put_back > 0:
+            log.error("%d examples that waited for their horizon are gone from the topic", self._to_put_back)
+            self.skipped[LOST_WAITING] += self._to_put_back
+        self._to_put_back = 0
+
     def take(self, records: Sequence[Any], now: float) -> list[Outgoing]:
-        """Learn the records of a chunk that were not learned before.
+        """Read the records of a chunk that were not read before, and learn what is due.
 
         `now` in epoch seconds is when they were read. Returns the quarantine records of those that are malformed.
         """
@@ -108,7 +147,11 @@ class TrainerCore:
             if reason is not None:
                 self.skipped[reason] += 1
                 continue
-            self._learn(example, record.offset)
+            self.offset = record.offset
+            self.unpublished += 1
+            for due in self.waiting.add(example, record.offset):
+                self.learner.learn(due)
+                self.learned[due.label] += 1
         return refused
 
     def model(self) -> ServingModel:
@@ -120,14 +163,6 @@ class TrainerCore:
         self.unpublished = 0
         checkpoint = Outgoing(self.checkpoint_key.encode(), self._checkpoint())
         return [checkpoint, Outgoing(self.key.encode(), self.model().to_record())]
-
-    def _learn(self, example: Example, offset: int) -> None:
-        if not self.learner.learn(example):
-            self.skipped[TOO_EARLY] += 1
-            return
-        self.offset = offset
-        self.unpublished += 1
-        self.learned[example.label] += 1
 
     def _unfit(self, example: Example) -> str | None:
         """Why a well-formed example must not be learned; `msgspec.ValidationError` when it contradicts itself."""
@@ -147,9 +182,15 @@ class TrainerCore:
     def _checkpoint(self) -> bytes:
         state = msgspec.json.encode(self.learner.checkpoint())
         digest = hashlib.sha256(state).hexdigest()
-        return msgspec.json.encode(Checkpoint(_CHECKPOINT_FORMAT, self.offset, digest, msgspec.Raw(state)))
+        waiting = self.waiting
+        return msgspec.json.encode(
+            Checkpoint(
+                _CHECKPOINT_FORMAT, self.offset, waiting.clock, len(waiting), waiting.first_offset, digest,
+                msgspec.Raw(state),
+            )
+        )  # fmt: skip
 
-    def _open(self, raw: bytes) -> tuple[Learner, int]:
+    def _open(self, raw: bytes) -> tuple[Learner, Checkpoint]:
         try:
             checkpoint = _checkpoints.decode(raw)
             plain = msgspec.json.decode(checkpoint.state)
@@ -165,7 +206,7 @@ class TrainerCore:
             raise InvalidModel("the checkpoint's state is not an object")
         settings = self._settings
         learner = Learner.restore(plain, self._features, self._feature_version, settings.label, settings.trainer)
-        return learner, checkpoint.offset
+        return learner, checkpoint
 
 
 #: The largest 32-bit float.

@@ -24,6 +24,7 @@ class TrainerSignals:
         self._telemetry = telemetry
         self._examples = telemetry.counter("examples_total", "Examples learned, by label.", ("label",))
         self._skipped = telemetry.counter("examples_skipped_total", "Examples not learned, by reason.", ("reason",))
+        self._waiting = telemetry.gauge("examples_waiting", "Examples read and not learned before their horizon ends.")
         self._published = telemetry.counter("model_published_total", "Models published.")
         self._served = telemetry.gauge("model_served", "1 for what is served now, 0 for the other.", ("source",))
         self._offset = telemetry.gauge("model_examples_offset", "Offset of the last example in the published model.")
@@ -64,6 +65,7 @@ class TrainerSignals:
 
     def _show(self, core: TrainerCore) -> None:
         learner, metrics = core.learner, core.learner.metrics()
+        self._waiting.set(len(core.waiting))
         for source in ("rule", "logistic"):
             self._served.labels(source).set(float(source == learner.source))
         for measure, gauge in self._progressive.items():
@@ -73,6 +75,7 @@ class TrainerSignals:
         self._telemetry.status.update(
             examples=learner.examples,
             positives=learner.positives,
+            waiting=len(core.waiting),
             skipped=dict(core.skipped),
             served=learner.source,
             metrics=metrics,

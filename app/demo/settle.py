@@ -55,7 +55,8 @@ async def _missing(stage: Stage, sent: int) -> tuple[list[str], bool]:
     if worker.get("events", 0) < sent or lag:
         missing.append(f"worker has read {worker.get('events', 0):,} of {sent:,} events, {lag:,} not settled")
     worker_done = not missing
-    judged = status["trainer"].get("examples", 0) + sum(status["trainer"].get("skipped", {}).values())
+    trainer = status["trainer"]
+    judged = trainer.get("examples", 0) + trainer.get("waiting", 0) + sum(trainer.get("skipped", {}).values())
     if judged < worker.get("examples", 0):
         missing.append(f"trainer has taken {judged:,} of {worker.get('examples', 0):,} examples")
     stored = await asyncio.to_thread(_stored, stage)

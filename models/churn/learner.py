@@ -89,12 +89,10 @@ class Learner:
         """What is served now."""
         return self._state.source
 
-    def learn(self, example: Example) -> bool:
-        """Test on the emitted probabilities, then learn. False when the example must not be learned yet.
+    def learn(self, example: Example) -> None:
+        """Test on the emitted probabilities, then learn.
 
-        Before the first negative, positives are left alone: customers who leave are known at once, those who stay
-        only when a whole horizon has passed. Until then the examples tell nothing of the rate, and what they teach
-        would distort every probability for months. From then on both flow in at the rates at which they happen.
+        Examples must come at the rates at which they happen; see `models.churn.waiting`.
 
         Raises
         ------
@@ -107,8 +105,6 @@ class Learner:
                 f"'{example.feature_version}' (allowed: {len(self._columns)} of '{self._state.feature_version}')"
             )
         state, label = self._state, example.label
-        if label == 1 and state.examples == state.positives:
-            return False
         state.metrics["emitted"].add(label, example.probability)
         state.metrics["rule"].add(label, example.rule_probability)
         state.metrics["prior"].add(label, example.prior_probability)
@@ -119,10 +115,9 @@ class Learner:
         state.examples += 1
         state.positives += label
         state.source = self._earned()
-        return True
 
     def serving(self, offset: int) -> ServingModel:
-        """The model to publish. `offset` is that of the last example learned."""
+        """The model to publish. `offset` is that of the last example read."""
         state = self._state
         record = ModelRecord(
             key=state.key,

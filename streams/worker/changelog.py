@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.settings import BrokerSettings
-from streams.kafka import security_options
+from streams.kafka import log_ends, security_options
 
 
 @asynccontextmanager
@@ -49,3 +49,16 @@ async def read_to_end(broker: BrokerSettings, topic: str, partition: int) -> Asy
                 yield records
             if not fetched and await consumer.position(tp) >= end:
                 return
+
+
+async def read_range(
+    broker: BrokerSettings, topic: str, partition: int, first: int, last: int
+) -> AsyncIterator[list[Any]]:
+    """Yield lists of the records from offset `first` to `last`, as far as the log still holds them."""
+    tp = TopicPartition(topic, partition)
+    end = min(last + 1, (await log_ends(broker, [tp]))[tp])
+    async with assigned_consumer(broker, topic, partition) as consumer:
+        consumer.seek(tp, max(first, (await consumer.beginning_offsets([tp]))[tp]))
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
+                yield [record for record in records if record.offset <= last]

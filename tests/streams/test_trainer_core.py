@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from models.churn.serving import ServingModel
+from models.churn.waiting import due_at
 from models.events.quarantine import QuarantineRecord
 from models.features import FEATURE_VERSION, FEATURES
-from models.settings import LabelSettings, Settings
+from models.records import Example
+from models.settings import LabelSettings, Settings, TrainerSettings
 from streams.trainer_core import TrainerCore
 from tests.streams.trainer_samples import encoded, examples, settings_for
 
@@ -141,54 +143,83 @@ def test_an_example_of_another_horizon_is_counted_not_learned() -> None:
     assert subject.skipped == {"other_label": 1}
 
 
-def test_positives_before_the_first_negative_are_counted_not_learned() -> None:
-    """What the learner leaves alone is told under its own reason and moves no offset."""
-    subject = core()
-    positive = msgspec.json.encode(msgspec.structs.replace(examples(1)[0], label=1))
-    subject.take(records([positive] * 3), now=0.0)
-
-    assert subject.skipped == {"before_first_negative": 3}
-    assert (subject.offset, subject.unpublished) == (-1, 0)
+CANCELLATION = settings_for(label=LabelSettings(kind="cancellation", horizon_days=30))
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda raw: raw[:-1],
-        lambda raw: raw.replace(b'"offset":299', b'"offset":-5'),
-        lambda raw: raw.replace(b'"format":1', b'"format":9', 1),
-        lambda raw: raw.replace(b'"examples":', b'"examples":1'),
-        lambda raw: b'{"format":1,"offset":1,"sha256":"","state":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
-    ],
-)
-def test_a_spoilt_checkpoint_is_passed_over_for_an_older_one(spoil: Any) -> None:
-    """The newest checkpoint that passes its checks is used; without any, learning starts fresh."""
-    subject = core()
-    subject.take(records(VALUES[:200]), now=0.0)
-    good, _ = published(subject)
-    subject.take(records(VALUES[200:300], start=200), now=0.0)
-    spoilt = spoil(published(subject)[0])
-    with_older, alone = core(), core()
-    with_older.restore([good, spoilt], None)
-    alone.restore([spoilt], None)
-
-    assert with_older.offset == 199
-    assert (alone.offset, alone.learner.examples) == (-1, 0)
+def leavers(count: int) -> list[Example]:
+    """Examples of a young history in the order in which they mature: who leaves at once, who stays after 30 days."""
+    made = []
+    for i, one in enumerate(examples(count)):
+        as_of = 1.7e9 + i * 3600.0
+        matured = as_of + (i % 7) * 86_400 if one.label else as_of + 30 * 86_400
+        made.append(msgspec.structs.replace(one, as_of=as_of, matured_at=matured))
+    return sorted(made, key=lambda one: one.matured_at)
 
 
-def test_a_missing_model_is_published_again() -> None:
-    """When the newest model is not what the checkpoint stands for, it is due even without new examples."""
-    subject, after = core(), core()
-    subject.take(records(VALUES[:200]), now=0.0)
-    checkpoint, model = published(subject)
-    after.restore([checkpoint], None)
-
-    assert after.unpublished > 0
-    assert published(after) == (checkpoint, model)
+YOUNG = leavers(1500)
 
 
-def test_each_label_has_keys_of_its_own() -> None:
-    """Trainers of two label definitions can share the topic."""
-    other = core(Settings(label=LabelSettings(kind="cancellation", horizon_days=14)))
+def test_early_positives_wait_for_the_end_of_their_horizon() -> None:
+    """Whenever one looks, what was learned is complete: every prediction up to a time, of both kinds."""
+    subject, most = core(CANCELLATION), 0
+    values = [msgspec.json.encode(one) for one in YOUNG]
+    for start in range(0, len(values), 50):
+        subject.take(records(values[start : start + 50], start=start), now=0.0)
+        complete = [one for one in YOUNG if due_at(one) <= subject.waiting.clock]
 
-    assert (other.key, other.checkpoint_key) == ("cancellation-14d", "cancellation-14d:checkpoint")
+        assert subject.learner.examples == len(complete)
+        assert subject.learner.positives == sum(one.label for one in complete)
+        most = max(most, len(subject.waiting))
+    assert most > 100
+    assert subject.learner.examples + len(subject.waiting) == len(YOUNG)
+
+
+@pytest.mark.parametrize("cut", [1, 300, 700, 1400])
+def test_who_waited_is_read_again_after_a_restart(cut: int) -> None:
+    """Restored in the middle, with the waiting ones read again, the core ends with the undisturbed one's bytes."""
+    read = records([msgspec.json.encode(one) for one in YOUNG])
+    undisturbed, first, second = core(CANCELLATION), core(CANCELLATION), core(CANCELLATION)
+    undisturbed.take(read, now=0.0)
+    first.take(read[:cut], now=0.0)
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    if second.waiting_from is not None:
+        second.put_back(read[second.waiting_from :])
+    second.all_put_back()
+    second.take(read[cut // 2 :], now=0.0)
+
+    assert second.skipped == {"already_learned": cut - cut // 2}
+    assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]
+
+
+def test_waiting_examples_that_retention_took_are_counted() -> None:
+    """What can't be read again is told, not passed over in silence."""
+    read = records([msgspec.json.encode(one) for one in YOUNG])
+    first, second = core(CANCELLATION), core(CANCELLATION)
+    first.take(read[:400], now=0.0)
+    waited = len(first.waiting)
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    second.all_put_back()
+
+    assert waited > 0
+    assert second.skipped == {"lost_waiting": waited}
+
+
+def test_no_more_than_allowed_wait() -> None:
+    """Above the limit the one that is due next is learned early, and a restart still knows who was learned."""
+    settings = msgspec.structs.replace(CANCELLATION, trainer=TrainerSettings(max_waiting=5))
+    read = records([msgspec.json.encode(one) for one in YOUNG])
+    undisturbed, first, second = core(settings), core(settings), core(settings)
+    undisturbed.take(read, now=0.0)
+    first.take(read[:500], now=0.0)
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    second.put_back(read[second.waiting_from or 0 :])
+    second.all_put_back()
+    second.take(read[500:], now=0.0)
+
+    assert len(first.waiting) <= 5
+    assert undisturbed.waiting.early > 0
+    assert second.skipped == {}
+    assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]

@@ -13,11 +13,11 @@ LABEL = LabelSettings(kind="inactivity", horizon_days=30)
 SILENCE, SPEND = FEATURE_NAMES.index("days_since_order"), FEATURE_NAMES.index("spend_30d")
 
 
-def settings_for(broker: BrokerSettings | None = None, **trainer: float) -> Settings:
+def settings_for(broker: BrokerSettings | None = None, label: LabelSettings = LABEL, **trainer: float) -> Settings:
     """Settings with short intervals, for a broker or for none."""
     return Settings(
         broker=broker or BrokerSettings(),
-        label=LABEL,
+        label=label,
         worker=WorkerSettings(commit_interval_s=0.2, tick_s=0.1, chunk_records=100),
         trainer=TrainerSettings(**({"publish_every_s": 0.05, "checkpoint_examples": 300} | trainer)),  # type: ignore[arg-type]
     )
@@ -31,7 +31,6 @@ def examples(count: int, seed: int = 1) -> list[Example]:
     silence, spend = (np.nan_to_num(x[:, column].astype(float), nan=10.0) for column in (SILENCE, SPEND))
     logit = 0.5 + silence / 20.0 - spend / 2.0
     drawn = rng.random(count) < 1.0 / (1.0 + np.exp(-logit))
-    drawn[0] = False  # positives before the first negative would be left alone
     return [
         Example(
             example_id=f"e{i}",

@@ -79,17 +79,6 @@ def test_the_rule_is_served_until_there_are_enough_labels() -> None:
     assert taught(EXAMPLES).serving(0).source == "logistic"
 
 
-def test_positives_before_the_first_negative_teach_nothing() -> None:
-    """Leavers are known at once, stayers after a horizon: until the first of those, examples only distort the rate."""
-    subject, undisturbed = learner(), learner()
-    early = [example(row, 1) for row in vectors(50, seed=3)]
-    taken = [subject.learn(item) for item in early]
-
-    assert not any(taken)
-    assert all(subject.learn(item) for item in EXAMPLES[:100])
-    assert taught(EXAMPLES[:100], undisturbed).checkpoint() == subject.checkpoint()
-
-
 def test_the_rule_is_served_where_it_is_better() -> None:
     """With labels that only the rule's bins can follow, the logistic regression is not served."""
     x = vectors(3000)
