@@ -15,9 +15,9 @@ from models.records import Score
 from models.settings import BrokerSettings
 from streams.chunks import Outgoing
 from streams.topics import MODEL, PURCHASES, QUARANTINE, SCORES
-from streams.trainer_core import TrainerCore
-from tests.streams.test_trainer_core import records
-from tests.streams.trainer_samples import LABEL, encoded
+from streams.trainer.core import TrainerCore
+from tests.streams.trainer.samples import LABEL, encoded
+from tests.streams.trainer.test_core import records
 from tests.streams.worker.test_worker import START, keyed, read_all, running, send, settings_for, settled
 
 

@@ -14,8 +14,8 @@ from models.events.quarantine import QuarantineRecord
 from models.features import FEATURE_VERSION, FEATURES
 from models.records import Example
 from models.settings import LabelSettings, Settings, TrainerSettings
-from streams.trainer_core import TrainerCore
-from tests.streams.trainer_samples import encoded, examples, settings_for
+from streams.trainer.core import TrainerCore
+from tests.streams.trainer.samples import encoded, examples, settings_for
 
 SETTINGS = settings_for()
 VALUES = encoded(1200)

@@ -22,11 +22,11 @@ from streams.kafka import group_id, security_options
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
 from streams.trainer import Trainer
-from streams.trainer_core import TrainerCore
+from streams.trainer.core import TrainerCore
 from streams.worker.changelog import read_to_end
-from tests.streams.trainer_samples import encoded, settings_for
+from tests.streams.trainer.samples import encoded, settings_for
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KEY, CHECKPOINT_KEY = b"inactivity-30d", b"inactivity-30d:checkpoint"
 VALUES = encoded(3000)
 
@@ -52,7 +52,7 @@ async def running(settings: Settings) -> AsyncIterator[Telemetry]:
 
 async def run_until_killed(settings: Settings, point: str, offset: int) -> int:
     """A trainer in its own process that kills itself; returns its exit status."""
-    command = [sys.executable, "-m", "tests.streams.trainer_process", msgspec.json.encode(settings).decode()]
+    command = [sys.executable, "-m", "tests.streams.trainer.process", msgspec.json.encode(settings).decode()]
     child = await asyncio.create_subprocess_exec(*command, point, str(offset), cwd=ROOT)
     try:
         return await asyncio.wait_for(child.wait(), 60)

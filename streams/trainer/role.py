@@ -29,8 +29,8 @@ from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_
 from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
-from streams.trainer_core import TrainerCore
-from streams.trainer_signals import TrainerSignals
+from streams.trainer.core import TrainerCore
+from streams.trainer.signals import TrainerSignals
 from streams.worker.changelog import read_range, read_to_end
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.churn.learner import PREDICTORS
 from streams.telemetry import Telemetry
-from streams.trainer_core import TrainerCore
+from streams.trainer.core import TrainerCore
 
 _MEASURES = {
     "auc": "Chance that a customer who left had a higher probability than one who stayed.",

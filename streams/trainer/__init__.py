@@ -1,0 +1,5 @@
+"""The trainer: matured examples in, published models out. `role` (Kafka), `core` (without it), `signals` (metrics)."""
+
+from streams.trainer.role import Trainer
+
+__all__ = ["Trainer"]
