@@ -24,6 +24,7 @@ from models.events.types import Rejection
 from models.features.base import Feature
 from models.records import Example
 from models.settings import Settings
+from models.state import message_hash
 from streams.chunks import Outgoing
 from streams.topics import EXAMPLES
 
@@ -31,11 +32,15 @@ log = logging.getLogger(__name__)
 
 #: Why an example was not learned.
 ALREADY_LEARNED = "already_learned"
+DUPLICATE = "duplicate"
 MALFORMED = "malformed"
 OTHER_FEATURES = "other_features"
 OTHER_LABEL = "other_label"
 LOST_WAITING = "lost_waiting"
 _CHECKPOINT_FORMAT = 2
+#: Examples among which a repeated one is noticed. A worker that is killed between writing examples and states writes
+#: the same examples again when it is back.
+_REMEMBERED = 1000
 _MAX_KEY_BYTES = 1000
 
 #: What msgspec raises for bytes that are not what is expected; RecursionError when they are nested too deep.
@@ -49,6 +54,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `offset` is that of the last example read. `waiting` of those at or above offset `waiting_from` were not learned:
     the ones whose horizon ends after `clock` (epoch seconds). They are read again instead of being stored.
+    `recent` holds hashes of the ids of the last examples.
     """
 
     format: int
@@ -56,6 +62,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: float
     waiting: int
     waiting_from: int | None
+    recent: list[int]
     sha256: str
     state: msgspec.Raw
 
@@ -78,6 +85,8 @@ class TrainerCore:
         self.waiting_from: int | None = None
         self.waiting = WaitingRoom(settings.trainer.max_waiting)
         self._to_put_back = 0
+        self._back: set[str] = set()
+        self._recent: dict[int, None] = {}
         self.unpublished = 0
         self.learned: Counter[int] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -103,6 +112,7 @@ class TrainerCore:
                     checkpoint.offset, checkpoint.waiting_from, checkpoint.waiting,
                 )  # fmt: skip
                 self.waiting = WaitingRoom(self._settings.trainer.max_waiting, checkpoint.clock)
+                self._recent = dict.fromkeys(checkpoint.recent)
                 break
         if self.offset >= 0 and self.model().to_record() != model:
             self.unpublished = 1
@@ -117,7 +127,8 @@ class TrainerCore:
                 fit = self._unfit(example) is None
             except _UNREADABLE:
                 continue
-            if fit and self.waiting.put_back(example, record.offset):
+            if fit and example.example_id not in self._back and self.waiting.put_back(example, record.offset):
+                self._back.add(example.example_id)
                 self._to_put_back -= 1
 
     def all_put_back(self) -> None:
@@ -126,6 +137,7 @@ class TrainerCore:
             log.error("%d examples that waited for their horizon are gone from the topic", self._to_put_back)
             self.skipped[LOST_WAITING] += self._to_put_back
         self._to_put_back = 0
+        self._back.clear()
 
     def take(self, records: Sequence[Any], now: float) -> list[Outgoing]:
         """Read the records of a chunk that were not read before, and learn what is due.
@@ -147,12 +159,24 @@ class TrainerCore:
             if reason is not None:
                 self.skipped[reason] += 1
                 continue
+            if self._is_duplicate(example):
+                self.skipped[DUPLICATE] += 1
+                continue
             self.offset = record.offset
             self.unpublished += 1
             for due in self.waiting.add(example, record.offset):
                 self.learner.learn(due)
                 self.learned[due.label] += 1
         return refused
+
+    def _is_duplicate(self, example: Example) -> bool:
+        digest = message_hash(example.example_id)
+        if digest in self._recent:
+            return True
+        self._recent[digest] = None
+        if len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        return False
 
     def model(self) -> ServingModel:
         """The model of everything learned so far."""
@@ -183,12 +207,17 @@ class TrainerCore:
         state = msgspec.json.encode(self.learner.checkpoint())
         digest = hashlib.sha256(state).hexdigest()
         waiting = self.waiting
-        return msgspec.json.encode(
-            Checkpoint(
-                _CHECKPOINT_FORMAT, self.offset, waiting.clock, len(waiting), waiting.first_offset, digest,
-                msgspec.Raw(state),
-            )
-        )  # fmt: skip
+        checkpoint = Checkpoint(
+            format=_CHECKPOINT_FORMAT,
+            offset=self.offset,
+            clock=waiting.clock,
+            waiting=len(waiting),
+            waiting_from=waiting.first_offset,
+            recent=list(self._recent),
+            sha256=digest,
+            state=msgspec.Raw(state),
+        )
+        return msgspec.json.encode(checkpoint)
 
     def _open(self, raw: bytes) -> tuple[Learner, Checkpoint]:
         try:

@@ -223,3 +223,33 @@ def test_no_more_than_allowed_wait() -> None:
     assert undisturbed.waiting.early > 0
     assert second.skipped == {}
     assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]
+
+
+def test_an_example_that_was_written_twice_is_learned_once() -> None:
+    """A worker that was killed writes some examples again, under new offsets; also a restarted trainer notices."""
+    values = [msgspec.json.encode(one) for one in examples(1300)]
+    once, twice = core(), core()
+    once.take(records(values[:700]), now=0.0)
+    twice.take(records(values[:700]), now=0.0)
+    checkpoint, model = published(twice)
+    twice = core()
+    twice.restore([checkpoint], model)
+    twice.take(records([*values[600:700], *values[650:700]], start=700), now=0.0)
+
+    assert twice.skipped == {"duplicate": 150}
+    assert twice.learner.checkpoint() == once.learner.checkpoint()
+
+
+def test_a_repeated_example_does_not_wait_twice_after_a_restart() -> None:
+    """Of two records of one early positive only the first waits, also when both are read again."""
+    early = next(one for one in YOUNG if one.label)
+    read = records([msgspec.json.encode(one) for one in (early, early, YOUNG[0])])
+    first, second = core(CANCELLATION), core(CANCELLATION)
+    first.take(read, now=0.0)
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    second.put_back(read)
+    second.all_put_back()
+
+    assert len(second.waiting) == len(first.waiting)
+    assert second.skipped == {}
