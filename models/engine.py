@@ -24,7 +24,7 @@ from models.features import FEATURE_NAMES, FEATURE_VERSION, LISTENERS, feature_v
 from models.features.summary import NEVER
 from models.labels import LabelDefinition, Snapshot
 from models.ranks import Ranks
-from models.records import Example, ModelRef, Score
+from models.records import Example, ModelRef, Reason, Score
 from models.scoring import band_of, iso, readable, score_id, served
 from models.settings import Settings
 from models.state import CustomerState, decode_state, encode_state, peek_due
@@ -181,15 +181,17 @@ class Engine:
         rows = served(exact)
         scored = self.model.score(rows)
         stamp = self._stamp(now, wall)
-        scores = []
+        probabilities = scored.probability.tolist()
         for i, state in enumerate(states):
-            probability = float(scored.probability[i])
             self._remember(state, rows[i], scored, i, now, changed)
             state.due_at = min(self._next_look(now), self._label.due_at(state.pending))
-            if self._worth_telling(state, probability, now):
-                changed.add(state.customer_id)
-                scores.append(self._emit(state, probability, now, stamp, rows[i], self.model.source))
-        return scores
+        told = [i for i, state in enumerate(states) if self._worth_telling(state, probabilities[i], now)]
+        changed.update(states[i].customer_id for i in told)
+        reasons = self.model.reasons(rows[told], self._score.top_reasons)
+        return [
+            self._emit(states[i], probabilities[i], now, stamp, rows[i], why)
+            for i, why in zip(told, reasons, strict=True)
+        ]
 
     def _next_look(self, now: float) -> float:
         # On a common grid, so that all silent customers of a partition are scored in one matrix.
@@ -223,13 +225,13 @@ class Engine:
 
     def _emit(
         self, state: CustomerState, probability: float, now: float,
-        stamp: tuple[str, str, str], row: npt.NDArray[np.float32], source: str,
+        stamp: tuple[str, str, str], row: npt.NDArray[np.float32], reasons: tuple[Reason, ...],
     ) -> Score:  # fmt: skip
         last = state.last
         self._ranks.move(last.probability, probability)
         last.probability, last.band = probability, band_of(probability, self._score)
-        last.revision, last.emitted_at, last.model = last.revision + 1, now, source
-        return self._record(state, stamp, row, eligible=True)
+        last.revision, last.emitted_at, last.model = last.revision + 1, now, self.model.source
+        return self._record(state, stamp, row, reasons, eligible=True)
 
     def _leave(self, state: CustomerState, now: float, wall: float, changed: set[str]) -> list[Score]:
         """Tell once that a customer is out of the cohort: has left, or was silent for too long."""
@@ -242,7 +244,7 @@ class Engine:
         last.revision, last.emitted_at = last.revision + 1, now
         changed.add(state.customer_id)
         row = served(np.array([feature_vector(state.summaries, now)], dtype=np.float64))[0]
-        return [self._record(state, self._stamp(now, wall), row, eligible=False)]
+        return [self._record(state, self._stamp(now, wall), row, (), eligible=False)]
 
     def _due(self, now: float) -> set[str]:
         due: set[str] = set()
@@ -255,8 +257,9 @@ class Engine:
         return state is not None and state.due_at <= now
 
     def _record(
-        self, state: CustomerState, stamp: tuple[str, str, str], row: npt.NDArray[np.float32], *, eligible: bool
-    ) -> Score:
+        self, state: CustomerState, stamp: tuple[str, str, str], row: npt.NDArray[np.float32],
+        reasons: tuple[Reason, ...], *, eligible: bool,
+    ) -> Score:  # fmt: skip
         last, (as_of, watermark, scored_at) = state.last, stamp
         probability = last.probability if eligible else 1.0
         return Score(
@@ -269,7 +272,7 @@ class Engine:
             percentile=self._ranks.percentile(probability),
             horizon_days=self._label.settings.horizon_days,
             label_kind=self._label.settings.kind,
-            reasons=self.model.reasons(row, self._score.top_reasons) if eligible else (),
+            reasons=reasons,
             model=ModelRef(self.model.source, self.model.version),
             feature_version=FEATURE_VERSION,
             source_offsets=dict(state.offsets),

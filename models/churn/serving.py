@@ -101,24 +101,33 @@ class ServingModel:
         prior = np.full(len(x), self.record.prior)
         return Scored(probability, rule, prior, ModelRef(name=self.source, version=self.version))
 
-    def reasons(self, row: Matrix, top: int) -> tuple[Reason, ...]:
-        """Up to `top` columns that moved the row's log-odds most against the average customer.
+    def reasons(self, x: Matrix, top: int) -> list[tuple[Reason, ...]]:
+        """For each row of `x` up to `top` columns that moved its log-odds most against the average customer.
 
         What raises the risk comes first, the largest first; then what lowers it, the largest first. Columns with no
         effect are left out and equal effects keep the order of the vector.
         """
-        moved = self._rule_moves(row) if self.source == "rule" else self._linear_moves(row)
-        moved = [(column, size) for column, size in moved if size != 0.0]
-        moved.sort(key=lambda item: (item[1] < 0.0, -abs(item[1])))
+        if not len(x):
+            return []
+        if self.source == "rule":
+            return [self._told(row, self._rule_moves(row)) for row in x]
+        slope = self.record.calibration.slope if self.record.calibration.used else 1.0
+        sizes = self._linear.contributions(x) * slope
+        # Sorted by the last key first: what raises before what lowers, then by size, then as in the vector.
+        order = np.lexsort((-np.abs(sizes), sizes < 0.0), axis=1)[:, : top + int((sizes == 0.0).sum(axis=1).max())]
+        moves = np.take_along_axis(sizes, order, axis=1)
+        return [
+            self._told(
+                row, [(column, size) for column, size in zip(columns, effects, strict=True) if size != 0.0][:top]
+            )
+            for row, columns, effects in zip(x, order.tolist(), moves.tolist(), strict=True)
+        ]
+
+    def _told(self, row: Matrix, moved: list[tuple[int, float]]) -> tuple[Reason, ...]:
         return tuple(
             Reason(rank, self._names[column], _known(row[column]), size)
-            for rank, (column, size) in enumerate(moved[:top], start=1)
+            for rank, (column, size) in enumerate(moved, start=1)
         )
-
-    def _linear_moves(self, row: Matrix) -> list[tuple[int, float]]:
-        slope = self.record.calibration.slope if self.record.calibration.used else 1.0
-        sizes = self._linear.contributions(row[np.newaxis, :])[0] * slope
-        return list(enumerate(sizes.tolist()))
 
     def _rule_moves(self, row: Matrix) -> list[tuple[int, float]]:
         """The column that the rule read, with its rate against the prior's log-odds."""
@@ -127,7 +136,8 @@ class ServingModel:
             return []
         read = max(known, key=lambda column: float(row[column]))
         rule = rule_probability(self.record.rule, self._rule_columns, row[np.newaxis, :], self.record.prior)
-        return [(read, float(logit(rule)[0] - logit(self.record.prior)))]
+        size = float(logit(rule)[0] - logit(self.record.prior))
+        return [(read, size)] if size else []
 
 
 def _known(value: Any) -> float | None:

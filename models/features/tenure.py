@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.summary import DAY_S, Layout, Summary, days_between, ratio
+from models.features.summary import DAY_S, SPANS_DAYS, Layout, Summary, days_between, ratio
 
-ACTIVE, EVENTS = range(2)
 TOTAL_EVENTS = 0
 
-LAYOUT = Layout(tiles=("|", "+"), totals=1, firsts=1, lasts=1)
+#: A tile holds nothing but a mark: that it is there says that the customer was active on the day.
+LAYOUT = Layout(tiles=("|",), totals=1, firsts=1, lasts=1)
 
 
 def observe(summary: Summary, event: Event) -> None:
     """Note that the customer was active on this day."""
-    tile = summary.tile(LAYOUT, event.time)
-    tile[ACTIVE] = 1
-    tile[EVENTS] += 1
+    summary.tile(LAYOUT, event.time)[0] = 1
     summary.totals[TOTAL_EVENTS] += 1
     summary.seen(0, 0, event.time)
 
 
 def vector(summary: Summary, now: float) -> list[float]:
     """See FEATURES."""
-    _, d7, d30, d90 = summary.windows(LAYOUT, now)
+    today = int(now // DAY_S)
+    days = sorted(day for day in summary.tiles if 0 <= today - day < SPANS_DAYS[-1])
+    active = [len(days) - bisect_right(days, today - span) for span in SPANS_DAYS]
     first, last = summary.firsts[0], summary.lasts[0]
     silence = days_between(now, last)
-    # Mean gap between active days in the last 90 days: span of the days seen over their number.
-    days = [day for day in summary.tiles if 0 <= int(now // DAY_S) - day < 90]
-    cadence = (max(days) - min(days)) / (len(days) - 1) if len(days) > 1 else math.nan
+    # Mean gap between active days: span of the days seen over their number.
+    cadence = (days[-1] - days[0]) / (len(days) - 1) if len(days) > 1 else math.nan
     return [
         days_between(now, first), summary.totals[TOTAL_EVENTS],
-        d7[ACTIVE], d30[ACTIVE], d90[ACTIVE],
+        active[1], active[2], active[3],
         silence, cadence, ratio(silence, max(cadence, 1.0)),
     ]  # fmt: skip
 

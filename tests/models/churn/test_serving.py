@@ -69,7 +69,7 @@ def test_scoring_leaves_the_vector_alone() -> None:
     x = vectors(10)
     before = x.copy()
     MODEL.score(x)
-    MODEL.reasons(x[0], 5)
+    MODEL.reasons(x[0][np.newaxis], 5)[0]
 
     assert np.array_equal(before, x, equal_nan=True)
 
@@ -93,7 +93,7 @@ def test_reasons_add_up_to_the_log_odds() -> None:
         base = MODEL.record.logistic.intercept
         if calibration.used:
             base = calibration.slope * base + calibration.intercept
-        total = sum(reason.contribution for reason in MODEL.reasons(row, 100))
+        total = sum(reason.contribution for reason in MODEL.reasons(row[np.newaxis], 100)[0])
 
         assert total + base == pytest.approx(np.log(p / (1 - p)), abs=1e-9)
 
@@ -101,11 +101,11 @@ def test_reasons_add_up_to_the_log_odds() -> None:
 def test_reasons_come_risk_first_and_by_size() -> None:
     """What raises the risk comes first, larger before smaller, then what lowers it, larger before smaller."""
     for row in vectors(20):
-        sizes = [reason.contribution for reason in MODEL.reasons(row, 100)]
+        sizes = [reason.contribution for reason in MODEL.reasons(row[np.newaxis], 100)[0]]
         raising = [size for size in sizes if size > 0]
 
         assert sizes == sorted(raising, reverse=True) + sorted(size for size in sizes if size < 0)
-        assert [reason.rank for reason in MODEL.reasons(row, 3)] == [1, 2, 3][: len(sizes)]
+        assert [reason.rank for reason in MODEL.reasons(row[np.newaxis], 3)[0]] == [1, 2, 3][: len(sizes)]
 
 
 def test_unknown_values_are_no_reason() -> None:
@@ -113,14 +113,14 @@ def test_unknown_values_are_no_reason() -> None:
     row = vectors(1)[0]
     row[6] = np.nan
 
-    assert {"constant", "rarely_known"}.isdisjoint(reason.feature for reason in MODEL.reasons(row, 100))
+    assert {"constant", "rarely_known"}.isdisjoint(reason.feature for reason in MODEL.reasons(row[np.newaxis], 100)[0])
 
 
 def test_the_rule_gives_the_silence_as_its_reason() -> None:
     """The rule names the longer of silence and usual gap, with its log-odds against the prior."""
     row = np.array([40.0, 10.0, 1.0, 0.0, 0.0, 1.0, np.nan], dtype=np.float32)
     scored = INITIAL.score(row[np.newaxis, :])
-    [reason] = INITIAL.reasons(row, 5)
+    [reason] = INITIAL.reasons(row[np.newaxis], 5)[0]
     logit = np.log(scored.rule / (1 - scored.rule)) - np.log(scored.prior / (1 - scored.prior))
 
     assert (reason.feature, reason.value, reason.rank) == ("days_since_order", 40.0, 1)
@@ -132,7 +132,7 @@ def test_the_rule_without_any_silence_says_the_prior() -> None:
     row = np.full(len(FEATURES), np.nan, dtype=np.float32)
 
     assert INITIAL.score(row[np.newaxis, :]).probability[0] == INITIAL.record.prior
-    assert INITIAL.reasons(row, 5) == ()
+    assert INITIAL.reasons(row[np.newaxis], 5)[0] == ()
 
 
 def test_the_rule_never_falls_with_silence() -> None:
