@@ -79,7 +79,7 @@ def encode_state(state: CustomerState) -> bytes:
 
 
 def decode_state(raw: bytes) -> CustomerState:
-    """Inverse of `encode_state`. Raises StateError for foreign or damaged bytes."""
+    """Inverse of `encode_state`. Raises StateError for foreign or damaged bytes, and for another layout of a group."""
     peek_due(raw)
     try:
         state = _decoder.decode(memoryview(raw)[_HEADER.size :])
@@ -88,6 +88,13 @@ def decode_state(raw: bytes) -> CustomerState:
         raise StateError(msg) from exc
     # A group that is no longer there would fail at its first use; a group that is new starts empty.
     state.summaries = {name: summary for name, summary in state.summaries.items() if name in _LAYOUTS}
+    changed = [name for name, summary in state.summaries.items() if not summary.fits(_LAYOUTS[name])]
+    if changed:
+        msg = (
+            f"the state of customer {state.customer_id!r} was kept with other summaries of {', '.join(changed)}; "
+            "allowed: the same layout, or another broker.topic_prefix and the events replayed"
+        )
+        raise StateError(msg)
     return state
 
 

@@ -141,6 +141,14 @@ class Summary(msgspec.Struct, array_like=True):
             sums.append(running)
         return sums
 
+    def fits(self, layout: Layout) -> bool:
+        """Whether this was kept with a layout of the same sizes."""
+        tile = next(iter(self.tiles.values()), layout.tiles)
+        own = (len(tile), len(self.totals), len(self.decayed), len(self.firsts), len(self.lasts), len(self.latest))
+        return own == (
+            len(layout.tiles), layout.totals, len(layout.half_lives_days), layout.firsts, layout.lasts, layout.latest,
+        )  # fmt: skip
+
     def prune(self, now: float) -> None:
         """Drop tiles that no window can see any more at or after `now`."""
         oldest = int(now // DAY_S) - SPANS_DAYS[-1] + 1

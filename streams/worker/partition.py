@@ -28,6 +28,7 @@ from models.churn.serving import ServingModel
 from models.engine import Engine, Flush, Outcome
 from models.events.types import Rejection
 from models.settings import Settings
+from models.state import StateError
 from streams.chunks import BatchProducer, Chunk, Outgoing, ack, wait_all
 from streams.topics import CHANGELOG, CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES, topic_name
 from streams.worker.align import Aligner, Batch, Item
@@ -160,6 +161,9 @@ class Partition:
         event, source, offset = item.event, item.source, item.offset
         try:
             return self.engine.apply(event, source, offset)
+        except StateError:
+            # Not this event's fault: going on would lose what the customer's state holds.
+            raise
         except Exception:
             # A defect of ours on one event must not stop the others.
             log.exception("cannot apply event %s of %s at %s@%d", event.name, event.customer_id, source, offset)

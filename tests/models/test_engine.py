@@ -212,6 +212,18 @@ def test_foreign_bytes_are_refused(raw: bytes) -> None:
         decode_state(raw)
 
 
+def test_a_state_of_another_layout_is_refused_by_name() -> None:
+    """When a group keeps other summaries than before, old states are not misread: the error says what to do."""
+    subject = engine()
+    subject.apply(order("c", 0), "purchases/0", 0)
+    state = subject.customer("c")
+    assert state is not None
+    state.summaries["purchases"].totals.append(0)
+
+    with pytest.raises(StateError, match="customer 'c' was kept with other summaries of purchases; allowed: the same"):
+        decode_state(encode_state(state))
+
+
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=20))
 def test_readable_values_are_the_served_ones(values: list[float]) -> None:
     """The published decimals, cast back to single precision, are the served row bit for bit."""
