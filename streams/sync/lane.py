@@ -243,12 +243,15 @@ class Lane:
             return
         begins = await self._consumer.beginning_offsets(partitions)
         ends = await log_ends(self._settings.broker, partitions)
+        starts = {}
         for partition in partitions:
             committed = await self._consumer.committed(partition)
             seen = self._ledger.position(partition.topic, partition.partition)
             start = begins[partition] if committed is None or seen is None else min(committed, seen)
             # A log that was made anew is shorter than what was seen of its predecessor.
-            start = start if begins[partition] <= start <= ends[partition] else begins[partition]
+            starts[partition] = start if begins[partition] <= start <= ends[partition] else begins[partition]
+        # All at once: with some of them placed and caught up, sending would start before the others are read.
+        for partition, start in starts.items():
             self._consumer.seek(partition, start)
             self._next[partition] = start
             if start < ends[partition]:

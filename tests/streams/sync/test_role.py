@@ -292,9 +292,20 @@ def test_memory_is_bounded(embedded: BrokerSettings, tmp_path: Path) -> None:
     assert (receiver.accepted_total, receiver.duplicates) == (60, 0)
 
 
-def test_only_the_newest_of_a_long_log_is_sent(embedded: BrokerSettings, tmp_path: Path) -> None:
+def test_only_the_newest_of_a_long_log_is_sent(
+    embedded: BrokerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A role that starts on a long log reads it to its end first, so that no customer is told outdated scores."""
     story = [make_score(f"c{n}", revision=r, likely=(r + n) % 3 != 0) for r in range(1, 8) for n in range(400)]
+
+    ask = AIOKafkaConsumer.committed
+
+    async def ask_slowly(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+        # So that some partitions could be read before others are placed.
+        await asyncio.sleep(0.05)
+        return await ask(consumer, partition)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "committed", ask_slowly)
 
     async def play() -> WebhookReceiver:
         # In one partition, so that the first records read are the oldest ones.
