@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
 
 from models.records import Example
 
@@ -21,39 +20,52 @@ class WaitingRoom:
 
     What is due at or before `clock` was released, what is due later waits: so the clock alone tells, after a restart,
     which of the examples read before are still to be learned. Above `limit` the clock is moved on to the next
-    one that is due, which releases it early.
+    one that is due, which releases it early. `early` counts who was released before any example had matured so late.
     """
 
     def __init__(self, limit: int, clock: float = -math.inf) -> None:
         self.clock = clock
         self.early = 0
         self._limit = limit
+        self._matured_at = -math.inf
         self._heap: list[tuple[float, int, Example]] = []
+        self._ids: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def __contains__(self, example_id: str) -> bool:
+        return example_id in self._ids
 
     @property
     def first_offset(self) -> int | None:
         """The lowest offset of those who wait; None if none does."""
         return min((offset for _, offset, _ in self._heap), default=None)
 
-    def add(self, example: Example, offset: int) -> Iterator[Example]:
+    def add(self, example: Example, offset: int) -> list[Example]:
         """Take an example and release all that are due now, in the order of their horizons, then offsets."""
-        self.clock = max(self.clock, example.matured_at)
-        heapq.heappush(self._heap, (due_at(example), offset, example))
-        if len(self._heap) > self._limit and self._heap[0][0] > self.clock:
-            self.clock = self._heap[0][0]
-            self.early += 1
-        while self._heap and self._heap[0][0] <= self.clock:
-            yield heapq.heappop(self._heap)[2]
+        self._matured_at = max(self._matured_at, example.matured_at)
+        self.clock = max(self.clock, self._matured_at)
+        self._push(example, offset)
+        released = []
+        while self._heap and (self._heap[0][0] <= self.clock or len(self._heap) > self._limit):
+            due, _, first = heapq.heappop(self._heap)
+            self._ids.discard(first.example_id)
+            self.clock = max(self.clock, due)
+            self.early += due > self._matured_at
+            released.append(first)
+        return released
 
     def put_back(self, example: Example, offset: int) -> bool:
-        """Take an example that was read before a restart; False if it was released then."""
-        if due_at(example) <= self.clock:
+        """Take an example that was read before a restart; False if it was released then, or waits already."""
+        if due_at(example) <= self.clock or example.example_id in self:
             return False
-        heapq.heappush(self._heap, (due_at(example), offset, example))
+        self._push(example, offset)
         return True
+
+    def _push(self, example: Example, offset: int) -> None:
+        heapq.heappush(self._heap, (due_at(example), offset, example))
+        self._ids.add(example.example_id)
 
 
 def due_at(example: Example) -> float:

@@ -85,7 +85,7 @@ class TrainerCore:
         self.waiting_from: int | None = None
         self.waiting = WaitingRoom(settings.trainer.max_waiting)
         self._to_put_back = 0
-        self._back: set[str] = set()
+        self._told_of_early = False
         self._recent: dict[int, None] = {}
         self.unpublished = 0
         self.learned: Counter[int] = Counter()
@@ -127,8 +127,7 @@ class TrainerCore:
                 fit = self._unfit(example) is None
             except _UNREADABLE:
                 continue
-            if fit and example.example_id not in self._back and self.waiting.put_back(example, record.offset):
-                self._back.add(example.example_id)
+            if fit and self.waiting.put_back(example, record.offset):
                 self._to_put_back -= 1
 
     def all_put_back(self) -> None:
@@ -137,7 +136,6 @@ class TrainerCore:
             log.error("%d examples that waited for their horizon are gone from the topic", self._to_put_back)
             self.skipped[LOST_WAITING] += self._to_put_back
         self._to_put_back = 0
-        self._back.clear()
 
     def take(self, records: Sequence[Any], now: float) -> list[Outgoing]:
         """Read the records of a chunk that were not read before, and learn what is due.
@@ -164,14 +162,20 @@ class TrainerCore:
                 continue
             self.offset = record.offset
             self.unpublished += 1
-            for due in self.waiting.add(example, record.offset):
-                self.learner.learn(due)
-                self.learned[due.label] += 1
+            self._learn_due(self.waiting.add(example, record.offset))
         return refused
+
+    def _learn_due(self, released: Iterable[Example]) -> None:
+        for example in released:
+            self.learner.learn(example)
+            self.learned[example.label] += 1
+        if self.waiting.early and not self._told_of_early:
+            self._told_of_early = True
+            log.warning("positives are learned before their horizon ends: more would wait than trainer.max_waiting")
 
     def _is_duplicate(self, example: Example) -> bool:
         digest = message_hash(example.example_id)
-        if digest in self._recent:
+        if digest in self._recent or example.example_id in self.waiting:
             return True
         self._recent[digest] = None
         if len(self._recent) > _REMEMBERED:

@@ -76,6 +76,7 @@ class TrainerSignals:
             examples=learner.examples,
             positives=learner.positives,
             waiting=len(core.waiting),
+            released_early=core.waiting.early,
             skipped=dict(core.skipped),
             served=learner.source,
             metrics=metrics,

@@ -50,14 +50,29 @@ def examples(count: int, seed: int = 1) -> list[Example]:
     ]
 
 
+def leavers(count: int) -> list[Example]:
+    """Examples of a young history in the order in which they mature: who leaves at once, who stays after 30 days."""
+    made = []
+    for i, one in enumerate(examples(count)):
+        as_of = 1.7e9 + i * 3600.0
+        matured = as_of + (i % 7) * 86_400 if one.label else as_of + 30 * 86_400
+        made.append(msgspec.structs.replace(one, as_of=as_of, matured_at=matured))
+    return sorted(made, key=lambda one: one.matured_at)
+
+
 def encoded(count: int, seed: int = 1) -> list[bytes]:
-    """The same as values of topic `examples`, every 97th of them malformed, every 89th of another feature version."""
-    values = []
-    for i, example in enumerate(examples(count, seed)):
+    """`examples` as values of topic `examples`, see `values`."""
+    return values(examples(count, seed))
+
+
+def values(made: list[Example]) -> list[bytes]:
+    """Values of topic `examples`, every 97th malformed, every 89th of another feature version."""
+    encoded = []
+    for i, example in enumerate(made):
         if i % 97 == 96:
-            values.append(b'{"label": 2}')
+            encoded.append(b'{"label": 2}')
         elif i % 89 == 88:
-            values.append(msgspec.json.encode(msgspec.structs.replace(example, feature_version="older")))
+            encoded.append(msgspec.json.encode(msgspec.structs.replace(example, feature_version="older")))
         else:
-            values.append(msgspec.json.encode(example))
-    return values
+            encoded.append(msgspec.json.encode(example))
+    return encoded

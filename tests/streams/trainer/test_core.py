@@ -12,10 +12,9 @@ from models.churn.serving import ServingModel
 from models.churn.waiting import due_at
 from models.events.quarantine import QuarantineRecord
 from models.features import FEATURE_VERSION, FEATURES
-from models.records import Example
 from models.settings import LabelSettings, Settings, TrainerSettings
 from streams.trainer.core import TrainerCore
-from tests.streams.trainer.samples import encoded, examples, settings_for
+from tests.streams.trainer.samples import encoded, examples, leavers, settings_for
 
 SETTINGS = settings_for()
 VALUES = encoded(1200)
@@ -146,16 +145,6 @@ def test_an_example_of_another_horizon_is_counted_not_learned() -> None:
 CANCELLATION = settings_for(label=LabelSettings(kind="cancellation", horizon_days=30))
 
 
-def leavers(count: int) -> list[Example]:
-    """Examples of a young history in the order in which they mature: who leaves at once, who stays after 30 days."""
-    made = []
-    for i, one in enumerate(examples(count)):
-        as_of = 1.7e9 + i * 3600.0
-        matured = as_of + (i % 7) * 86_400 if one.label else as_of + 30 * 86_400
-        made.append(msgspec.structs.replace(one, as_of=as_of, matured_at=matured))
-    return sorted(made, key=lambda one: one.matured_at)
-
-
 YOUNG = leavers(1500)
 
 
@@ -221,6 +210,7 @@ def test_no_more_than_allowed_wait() -> None:
 
     assert len(first.waiting) <= 5
     assert undisturbed.waiting.early > 0
+    assert undisturbed.learner.examples + len(undisturbed.waiting) == len(YOUNG)
     assert second.skipped == {}
     assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]
 
@@ -253,3 +243,56 @@ def test_a_repeated_example_does_not_wait_twice_after_a_restart() -> None:
 
     assert len(second.waiting) == len(first.waiting)
     assert second.skipped == {}
+
+
+def test_a_waiting_example_is_recognised_however_late_it_is_repeated() -> None:
+    """A record repeated far behind the remembered ones does not wait beside its twin, nor is it missed on restart."""
+    early = next(one for one in YOUNG if one.label)
+    others = [
+        msgspec.structs.replace(one, as_of=early.as_of - 40 * 86_400, matured_at=early.as_of, label=0)
+        for one in examples(1200, seed=5)
+    ]
+    others = [msgspec.structs.replace(one, example_id=f"other-{one.example_id}") for one in others]
+    read = records([msgspec.json.encode(one) for one in (early, *others, early)])
+    first, second = core(CANCELLATION), core(CANCELLATION)
+    first.take(read, now=0.0)
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    second.put_back(read)
+    second.all_put_back()
+
+    assert first.skipped == {"duplicate": 1}
+    assert len(first.waiting) == len(second.waiting) == 1
+    assert second.skipped == {}
+
+
+def test_examples_that_wait_are_not_stored() -> None:
+    """A checkpoint is about as large with a hundred waiting examples as with none, and below 50 kB."""
+    young = YOUNG[:700]
+    read = records([msgspec.json.encode(one) for one in young])
+    waiting, none = core(CANCELLATION), core(CANCELLATION)
+    waiting.take(read, now=0.0)
+    none.take([record for record, one in zip(read, young, strict=True) if not one.label], now=0.0)
+    sizes = [len(subject.publication()[0].value or b"") for subject in (waiting, none)]
+
+    assert len(waiting.waiting) > 100
+    assert len(none.waiting) == 0
+    assert max(sizes) < 50_000
+    assert abs(sizes[0] - sizes[1]) < 50 * len(waiting.waiting)
+
+
+def test_what_is_above_a_lowered_limit_is_released() -> None:
+    """Started again with a lower limit, the trainer keeps to it from the first example on, and counts who was early."""
+    read = records([msgspec.json.encode(one) for one in YOUNG])
+    first = core(CANCELLATION)
+    first.take(read[:700], now=0.0)
+    second = core(msgspec.structs.replace(CANCELLATION, trainer=TrainerSettings(max_waiting=20)))
+    checkpoint, model = (record.value for record in first.publication())
+    second.restore([checkpoint or b""], model)
+    second.put_back(read[:700])
+    second.take(read[700:701], now=0.0)
+
+    assert len(first.waiting) > 100
+    assert len(second.waiting) == 20
+    assert 0 < second.waiting.early <= len(first.waiting) - 19
+    assert second.learner.examples + 20 == 701

@@ -14,27 +14,32 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from models.features import FEATURE_VERSION, FEATURES
-from models.settings import BrokerSettings, Settings
+from models.settings import BrokerSettings, LabelSettings, Settings
 from streams.chunks import BatchProducer, Outgoing
 from streams.kafka import group_id, security_options
 from streams.telemetry import Telemetry
-from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
+from streams.topics import EXAMPLES, MODEL, QUARANTINE, create_topics, topic_name
 from streams.trainer import Trainer
 from streams.trainer.core import TrainerCore
-from streams.worker.changelog import read_to_end
-from tests.streams.trainer.samples import encoded, settings_for
+from streams.worker.changelog import read_range, read_to_end
+from tests.brokers import KafkaServer, broker_settings
+from tests.streams.trainer.samples import encoded, leavers, settings_for, values
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY, CHECKPOINT_KEY = b"inactivity-30d", b"inactivity-30d:checkpoint"
 VALUES = encoded(3000)
+CANCELLATION = LabelSettings(kind="cancellation", horizon_days=30)
+#: With positives that wait for the end of their horizon.
+YOUNG = values(leavers(3000))
 
 
-def undisturbed(values: list[bytes]) -> dict[bytes, bytes | None]:
+def undisturbed(read: list[bytes], settings: Settings | None = None) -> dict[bytes, bytes | None]:
     """What a trainer that was never interrupted publishes last."""
-    core = TrainerCore(settings_for(), FEATURES, FEATURE_VERSION)
-    core.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(values)], 0.0)
+    core = TrainerCore(settings or settings_for(), FEATURES, FEATURE_VERSION)
+    core.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(read)], 0.0)
     return {record.key: record.value for record in core.publication() if record.key is not None}
 
 
@@ -61,12 +66,14 @@ async def run_until_killed(settings: Settings, point: str, offset: int) -> int:
             child.kill()
 
 
-async def send(broker: BrokerSettings, values: list[bytes]) -> None:
+async def send(broker: BrokerSettings, written: list[bytes]) -> None:
+    await send_records(broker, EXAMPLES, [Outgoing(b"c", value) for value in written])
+
+
+async def send_records(broker: BrokerSettings, logical: str, records: list[Outgoing]) -> None:
     producer = BatchProducer(broker)
     await producer.start()
-    await asyncio.gather(
-        *await producer.send(topic_name(broker, EXAMPLES), 0, [Outgoing(b"c", value) for value in values])
-    )
+    await asyncio.gather(*await producer.send(topic_name(broker, logical), 0, records))
     await producer.stop()
 
 
@@ -96,8 +103,8 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def model_offset(broker: BrokerSettings) -> int:
-    raw = (await newest(broker)).get(KEY)
+async def model_offset(broker: BrokerSettings, key: bytes = KEY) -> int:
+    raw = (await newest(broker)).get(key)
     return msgspec.json.decode(raw)["offset"] if raw else -1
 
 
@@ -110,7 +117,7 @@ def test_it_learns_publishes_and_commits(broker: BrokerSettings) -> None:
         async with running(settings) as telemetry:
             await send(broker, values)
             await until(lambda: telemetry.status.get("examples") == 1175)
-            await until(telemetry.health)
+            await until(lambda: telemetry.health()[0])
         quarantined = [r async for b in read_to_end(broker, topic_name(broker, QUARANTINE), 0) for r in b]
         return await newest(broker), len(quarantined), await committed(settings), telemetry
 
@@ -155,24 +162,94 @@ def test_a_clean_restart_goes_on_where_it_stopped(broker: BrokerSettings) -> Non
 
 @pytest.mark.parametrize("point", ["learned", "published"])
 def test_killed_half_way_it_ends_with_the_same_bytes(broker: BrokerSettings, point: str) -> None:
-    """Killed before publishing, or between publishing and acknowledging, a restart gives the undisturbed bytes."""
-    settings = settings_for(broker, publish_every_s=1000.0)
+    """Killed before publishing, or between publishing and acknowledging, a restart gives the undisturbed bytes.
 
-    async def scenario() -> tuple[int, int, int, dict[bytes, bytes]]:
-        await send(broker, VALUES)
+    Hundreds of examples wait for their horizon at that moment; the new trainer reads them again.
+    """
+    settings = settings_for(broker, CANCELLATION, publish_every_s=1000.0)
+    key, checkpoint_key = b"cancellation-30d", b"cancellation-30d:checkpoint"
+
+    async def scenario() -> tuple[int, dict[bytes, bytes], int, dict[bytes, bytes], Telemetry]:
+        await send(broker, YOUNG)
         status = await run_until_killed(settings, point, 1250)
-        killed_at, position = await model_offset(broker), await committed(settings)
-        async with running(settings):
-            await until(lambda: _reached(broker, 2400))
-        return status, killed_at, position, await newest(broker)
+        left, position = await newest(broker), await committed(settings)
+        async with running(settings) as telemetry:
+            await until(lambda: _reached(broker, 2400, key))
+        return status, left, position, await newest(broker), telemetry
 
-    status, killed_at, position, found = asyncio.run(scenario())
+    status, left, position, found, telemetry = asyncio.run(scenario())
+    killed_at = msgspec.json.decode(left[key])["offset"]
+    last = msgspec.json.decode(found[key])["offset"]
 
     assert status == -signal.SIGKILL
     assert 900 < killed_at < 1700
     assert position <= killed_at + 1
-    assert msgspec.json.decode(found[KEY])["offset"] >= 2400
-    assert found == undisturbed(VALUES[: msgspec.json.decode(found[KEY])["offset"] + 1])
+    assert msgspec.json.decode(left[checkpoint_key])["waiting"] > 100
+    assert telemetry.status["skipped"].get("lost_waiting", 0) == 0
+    assert last >= 2400
+    assert found == undisturbed(YOUNG[: last + 1], settings)
+
+
+async def take_away(broker: BrokerSettings, below: int) -> None:
+    """What retention does to the examples, at once."""
+    admin = AIOKafkaAdminClient(**security_options(broker))
+    await admin.start()
+    try:
+        place = TopicPartition(topic_name(broker, EXAMPLES), 0)
+        await admin.delete_records({place: RecordsToDelete(below)})
+    finally:
+        await admin.close()
+
+
+@pytest.mark.kafka
+def test_a_trainer_goes_on_without_what_retention_took(kafka_broker: KafkaServer) -> None:
+    """Of the examples that waited for their horizon those that are left are learned, the others counted."""
+    broker = broker_settings(kafka_broker)
+    settings, written = settings_for(broker, CANCELLATION), YOUNG[:1500]
+    core = TrainerCore(settings, FEATURES, FEATURE_VERSION)
+    core.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(written[:900])], 0.0)
+    oldest, waited = core.waiting.first_offset, len(core.waiting)
+    assert oldest is not None
+    below = (oldest + 900) // 2
+
+    def judged(status: dict[str, Any]) -> int:
+        lost: int = status.get("skipped", {}).get("lost_waiting", 0)
+        return lost + int(status.get("examples", 0)) + int(status.get("waiting", 0))
+
+    async def scenario() -> Telemetry:
+        await create_topics(broker)
+        await send(broker, written)
+        await send_records(broker, MODEL, core.publication())
+        await take_away(broker, below)
+        async with running(settings) as telemetry:
+            await until(lambda: judged(telemetry.status) == undisturbed_count(1500))
+        return telemetry
+
+    status = asyncio.run(scenario()).status
+
+    assert 0 < status["skipped"]["lost_waiting"] < waited
+    assert status["waiting"] > 0
+
+
+def test_a_range_of_a_topic_is_read_exactly(broker: BrokerSettings) -> None:
+    """Inside a batch, over several, behind the end of the log, of an empty topic: what is there, and no more."""
+
+    async def offsets(first: int, last: int) -> list[int]:
+        ranges = read_range(broker, topic_name(broker, EXAMPLES), 0, first, last)
+        return [record.offset async for records in ranges for record in records]
+
+    async def scenario() -> list[list[int]]:
+        found = [await offsets(0, 10)]
+        for start in range(0, 300, 100):
+            await send(broker, VALUES[start : start + 100])
+        return found + [await offsets(*ends) for ends in ((5, 5), (120, 270), (0, 299), (290, 999), (400, 900))]
+
+    empty, one, several, whole, over_the_end, behind = asyncio.run(scenario())
+
+    assert (empty, one, behind) == ([], [5], [])
+    assert several == list(range(120, 271))
+    assert whole == list(range(300))
+    assert over_the_end == list(range(290, 300))
 
 
 def undisturbed_count(count: int) -> int:
@@ -180,5 +257,5 @@ def undisturbed_count(count: int) -> int:
     return sum(1 for i in range(count) if i % 97 != 96 and i % 89 != 88)
 
 
-async def _reached(broker: BrokerSettings, offset: int) -> bool:
-    return await model_offset(broker) >= offset
+async def _reached(broker: BrokerSettings, offset: int, key: bytes) -> bool:
+    return await model_offset(broker, key) >= offset
