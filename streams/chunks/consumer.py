@@ -14,6 +14,7 @@ Differences from `faust.transport.drivers.aiokafka.Consumer` in 0.15.3, each wit
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -85,8 +86,8 @@ class ChunkConsumer(driver.Consumer):
         self._slices: dict[TP, deque[Sequence[Any]]] = {}
         #: Counts the times that the fetch position was set anew; a fetch begun before is not to be used.
         self._seeks = 0
-        #: Where the next slice of a partition must begin; None is the beginning of the log.
-        self._next: dict[TP, int | None] = {}
+        #: Held while a fetch is under way: it must not straddle a seek, or its records would be skipped.
+        self._fetching = asyncio.Lock()
         self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -124,28 +125,15 @@ class ChunkConsumer(driver.Consumer):
             # A partition that gets room meanwhile must not wait for the others' next record.
             timeout_s = _IDLE_WAIT_S
         size, seeks = self._chunk_records, self._seeks
-        fetched = await self._getmany(active_partitions=wanted, timeout=timeout_s) or {}
+        async with self._fetching:
+            fetched = await self._getmany(active_partitions=wanted, timeout=timeout_s) or {}
         if seeks != self._seeks:
-            await self._rewind(TP(*raw) for raw in fetched)
+            # Partitions were taken away meanwhile. The seek that follows waits for this fetch to end, so it also
+            # sets back the positions that the fetch moved on.
             return
         for raw, records in fetched.items():
-            tp = TP(*raw)
-            self._next[tp] = records[-1].offset + 1
             slices = (records[start : start + size] for start in range(0, len(records), size))
-            self._slices.setdefault(tp, deque()).extend(slices)
-
-    async def _rewind(self, partitions: Iterable[TP]) -> None:
-        """Set partitions back to where they were told to be while a fetch was under way.
-
-        The fetch may have returned records from before as well as from after the seek; only the position tells.
-        """
-        for tp in partitions:
-            if tp in self._next and tp in self.assignment():
-                offset = self._next[tp]
-                if offset is None:
-                    await self._thread.seek_to_beginning(tp)
-                else:
-                    await self.seek_wait({tp: offset})
+            self._slices.setdefault(TP(*raw), deque()).extend(slices)
 
     def _deliverable(self, tp: TP) -> bool:
         return bool(self._slices[tp]) and self._has_room(tp) and tp in self._get_active_partitions()
@@ -200,10 +188,10 @@ class ChunkConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Seek to the committed offsets and forget what was in flight before."""
         self._forget()
-        committed = await self.seek_to_committed()
-        self._next = {TP(*tp): offset if offset and offset > 0 else None for tp, offset in committed.items()}
-        self._committed_offset.update(self._next)
-        self._forget()
+        async with self._fetching:
+            committed = await self.seek_to_committed()
+            self._committed_offset.update({TP(*tp): offset or None for tp, offset in committed.items()})
+            self._forget()
 
     def _forget(self) -> None:
         self._seeks += 1

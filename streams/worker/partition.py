@@ -121,8 +121,11 @@ class Partition:
     # -- turns ---------------------------------------------------------------------------------------
 
     async def _wait(self) -> None:
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the wake-up, and the
+        # revocation that cancels this task would wait for it forever.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout=self._settings.worker.tick_s)
+            async with asyncio.timeout(self._settings.worker.tick_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _turn(self) -> bool:

@@ -49,30 +49,36 @@ def test_an_event_that_faust_skips_is_not_settled() -> None:
     assert asyncio.run(scenario()) == (False, None, True, 5)
 
 
-def test_a_fetch_that_straddles_a_seek_is_thrown_away_and_the_position_set_back() -> None:
-    """Records of such a fetch may be from before the seek, and its position is beyond records never handed out."""
+def test_a_seek_waits_for_the_fetch_under_way_whose_records_are_dropped() -> None:
+    """Otherwise the fetch could move the position on after the seek, past records that are never handed out."""
 
-    async def scenario() -> tuple[Any, list[dict[TP, int]]]:
-        subject, sought = consumer(), list[dict[TP, int]]()
+    async def scenario() -> tuple[list[str], Any]:
+        subject, order = consumer(), list[str]()
         subject._active_partitions = {HERE}
+        begun, answer = asyncio.Event(), asyncio.Event()
 
         async def fetch(**_: Any) -> dict[TP, list[Any]]:
-            subject._forget()
-            subject._next = {HERE: 100}
+            begun.set()
+            await answer.wait()
+            order.append("fetched")
             return {HERE: records(7, 8)}
 
-        async def seek(partitions: dict[TP, int]) -> None:
-            sought.append(partitions)
+        async def seek() -> dict[TP, int]:
+            order.append("sought")
+            return {HERE: 3}
 
-        with (
-            patch.object(subject, "_getmany", fetch),
-            patch.object(subject, "seek_wait", seek),
-            patch.object(subject, "assignment", lambda: {HERE}),
-        ):
-            await subject._fetch(0.0)
-        return subject._slices, sought
+        with patch.object(subject, "_getmany", fetch), patch.object(subject, "seek_to_committed", seek):
+            fetching = asyncio.ensure_future(subject._fetch(0.0))
+            await begun.wait()
+            seeking = asyncio.ensure_future(subject.perform_seek())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            answer.set()
+            await asyncio.gather(fetching, seeking)
+        assert subject._committed_offset[HERE] == 3
+        return order, subject._slices
 
-    assert asyncio.run(scenario()) == ({}, [{HERE: 100}])
+    assert asyncio.run(scenario()) == (["fetched", "sought"], {})
 
 
 def test_a_fetch_is_sliced_into_chunks_in_order() -> None:
@@ -88,7 +94,6 @@ def test_a_fetch_is_sliced_into_chunks_in_order() -> None:
 
         with patch.object(subject, "_getmany", fetch):
             await subject._fetch(0.0)
-        assert subject._next == {HERE: 7}
         return [[record.offset for record in part] for part in subject._slices[HERE]]
 
     assert asyncio.run(scenario()) == [[0, 1, 2], [3, 4, 5], [6]]
