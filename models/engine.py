@@ -2,9 +2,9 @@
 
 The worker runs it behind Kafka, a backtest runs it in a loop over a file. One turn is
 
-1. `apply` each event, in any order, with its source offset: guards, summaries, label marks;
-2. `flush` as of a clock: settle what is due, score who was touched or is due, decide what is emitted,
-   and hand back everything that must be made durable before the source offsets are committed.
+1. `apply` each event, in any order, with its source offset: the guards against doubles;
+2. `flush` as of a clock: fold the events in, settle what is due, score who was touched or is due, decide what is
+   emitted, and hand back everything that must be made durable before the source offsets are committed.
 
 Nothing here reads a clock: `now` is the time the features speak of, `wall` only stamps the records.
 """
@@ -12,27 +12,30 @@ Nothing here reads a clock: `now` is the time the features speak of, `wall` only
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from models.churn.serving import Scored, ServingModel
+from models import table as t
+from models.churn.serving import ServingModel
+from models.customer import customer_facts
 from models.events.types import Event
-from models.features import FEATURE_NAMES, FEATURE_VERSION, LISTENERS, feature_vector
-from models.features.summary import NEVER
-from models.labels import LabelDefinition, Snapshot
-from models.ranks import Ranks
-from models.records import Example, ModelRef, Reason, Score
-from models.scoring import band_of, iso, readable, score_id, served
+from models.features.layout import NEVER
+from models.guards import Guards
+from models.labels import LabelDefinition
+from models.pending import Ledger
+from models.records import Example, Score
 from models.settings import Settings
-from models.state import CustomerState, decode_state, encode_state, peek_due
-from models.timers import Timers
+from models.state import message_digest, remember
+from models.table import Rows, Table, TableDump
+from models.telling import LEFT, Teller
+from models.turn import Poison, Turn
 
 _DUE_AT_ONCE = 2000
 Outcome = str
-APPLIED, REPLAYED, DUPLICATE = "applied", "replayed", "duplicate"
+APPLIED, REPLAYED, DUPLICATE, LATE = "applied", "replayed", "duplicate", "late"
 
 
 class Flush(msgspec.Struct, frozen=True):
@@ -44,27 +47,39 @@ class Flush(msgspec.Struct, frozen=True):
 
 
 class Engine:
-    """See the module's docstring. Not safe for concurrent use."""
+    """See the module's docstring. Not safe for concurrent use.
 
-    def __init__(self, settings: Settings, model: ServingModel) -> None:
+    `sources` names up to four `topic/partition` whose offsets are kept in columns; others cost more.
+    """
+
+    def __init__(self, settings: Settings, model: ServingModel, sources: tuple[str, ...] = ()) -> None:
         self.model = model
         self.watermark = NEVER
-        self._settings = settings
-        self._score = settings.score
+        #: Events before this time (epoch seconds) are answered with LATE and change nothing.
+        self.late_before = NEVER
+        self.epoch = 0
+        self.poison: list[Poison] = []
+        self.missing: Callable[[str], bytes | None] = lambda _: None
+        self._rescore_every_s = settings.score.rescore_every_s
         self._window = settings.worker.duplicate_window
         self._label = LabelDefinition(settings.label)
-        self._snapshot_every_s = settings.label.snapshot_every_days * 86_400.0
-        self._customers: dict[str, CustomerState | bytes] = {}
-        self._timers = Timers()
-        self._touched: set[str] = set()
-        self._recheck: set[str] = set()
-        self._ranks = Ranks()
+        self._table = Table()
+        self._guards = Guards(sources)
+        self._ledger = Ledger(self._label)
+        self._teller = Teller(settings, sources)
+        self._turn = Turn(self._label, self._ledger, self.poison)
+        self._touched: set[int] = set()
+        self._retell: set[str] = set()
+        self._queue: list[int] = []
+        self._next_due = math.inf
+
+    # -- state in and out ----------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._customers)
+        return len(self._table)
 
     def __contains__(self, customer_id: str) -> bool:
-        return customer_id in self._customers
+        return customer_id in self._table.index
 
     def load(self, customer_id: str, raw: bytes | None) -> None:
         """Take a changelog record while recovering; None (a tombstone) forgets the customer.
@@ -72,216 +87,183 @@ class Engine:
         Raises models.state.StateError for foreign bytes.
         """
         if raw is None:
-            self._customers.pop(customer_id, None)
-            return
-        peek_due(raw)
-        self._customers[customer_id] = raw
+            self._table.remove(customer_id)
+        else:
+            self._table.put(customer_id, raw)
+
+    def restore(self, dump: TableDump) -> None:
+        """Take a whole dump, before any `load`. Raises models.state.StateError if its columns are not ours."""
+        self._table = Table.restore(dump)
 
     def loaded(self) -> None:
-        """Plan timers and score ranks from what `load` took. Call once after recovery."""
-        for customer_id, held in self._customers.items():
-            if isinstance(held, bytes):
-                due_at, probability = peek_due(held)
-                self._timers.plan(customer_id, due_at)
-                self._ranks.move(math.nan, probability)
+        """Plan what is due, score ranks and guards from what was loaded. Call once after recovery."""
+        core = self._table.core
+        if len(core):
+            self._next_due = float(core[:, t.DUE_AT].min())
+            self.watermark = float(core[:, t.WATERMARK].max())
+        self._teller.ranks.fill(core[:, t.PROBABILITY])
+        self._guards.recover(self._table)
 
-    def customer(self, customer_id: str) -> CustomerState | None:
-        """The state of one customer, decoded if it was not yet; None if unknown."""
-        held = self._customers.get(customer_id)
-        if isinstance(held, bytes):
-            held = self._customers[customer_id] = decode_state(held)
-        return held
+    def dump(self) -> TableDump:
+        """A consistent copy of all states as of the last flush. Events that wait for a flush are not in it."""
+        return self._table.dump()
 
-    def customers(self) -> Iterable[CustomerState]:
-        """All states, decoded."""
-        for customer_id in list(self._customers):
-            state = self.customer(customer_id)
-            if state is not None:
-                yield state
+    def customer(self, customer_id: str, now: float) -> dict[str, Any] | None:
+        """Everything known of one customer as of `now`, in plain types; None if unknown."""
+        self._fold(now)
+        row = self._table.index.get(customer_id)
+        return None if row is None else customer_facts(self._table, row, now, self._guards.sources)
+
+    def features(self, customer_ids: Iterable[str], now: float) -> dict[str, list[float]]:
+        """Exact feature vectors as of `now` of those customers that are known."""
+        self._fold(now)
+        known = [customer_id for customer_id in customer_ids if customer_id in self._table.index]
+        rows = np.array([self._table.index[customer_id] for customer_id in known], dtype=np.int64)
+        return dict(zip(known, self._table.features(rows, now).tolist(), strict=True))
+
+    @property
+    def customer_ids(self) -> list[str]:
+        """All customers in memory."""
+        return list(self._table.ids)
+
+    def evict(self, now: float, idle_s: float, limit: int) -> list[tuple[str, bytes]]:
+        """Take up to `limit` idle customers out of memory and return their states.
+
+        Idle is who is out of the cohort and told so (or never was in it), has no prediction waiting and no event in
+        the last `idle_s` seconds before `now`. Call between a flush and the next `apply`.
+        """
+        if self._queue or self._touched:
+            # Row numbers are in use; the next quiet moment is soon.
+            return []
+        table, core = self._table, self._table.core
+        last = np.max(core[:, t.LAST_EVENTS], axis=1)
+        idle = (last < now - idle_s) & np.isinf(core[:, t.DUE_AT]) & np.isin(core[:, t.BAND], (0.0, LEFT))
+        rows = np.flatnonzero(idle)[:limit]
+        gone = self._states(rows)
+        for customer_id, _ in gone:
+            table.remove(customer_id)
+        return gone
+
+    # -- events --------------------------------------------------------------------------------------
 
     def apply(self, event: Event, source: str, offset: int) -> Outcome:
-        """Fold one event into its customer. `source` is `topic/partition`, where it was first read from."""
-        state = self.customer(event.customer_id)
-        if state is None:
-            state = self._customers[event.customer_id] = CustomerState(event.customer_id)
-        if offset <= state.offsets.get(source, -1):
+        """Take one event for its customer. `source` is `topic/partition`, where it was first read from."""
+        table = self._table
+        row = table.index.get(event.customer_id)
+        late = event.time < self.late_before
+        if row is None:
+            if late:
+                return LATE
+            row = self._new_row(event.customer_id)
+        if not self._guards.passes(source, offset) and self._is_replayed(row, source, offset):
             return REPLAYED
-        state.offsets[source] = offset
-        self._touched.add(event.customer_id)
-        if event.message_id is not None and state.is_duplicate(event.message_id, self._window):
-            return DUPLICATE
-        for group in LISTENERS.get(event.effect, ()):
-            group.observe(state.summary(group.name), event)
-        self._label.observe(state.label, state.pending, event)
-        self.watermark = max(self.watermark, event.time)
+        if late:
+            return LATE
+        self._guards.note(row, source, offset)
+        self._touched.add(row)
+        if event.message_id is not None:
+            recent = table.blobs[t.RECENT]
+            kept = remember(recent[row], message_digest(event.message_id), self._window)
+            if kept is None:
+                return DUPLICATE
+            recent[row] = kept
+        self._turn.add(row, event, source, offset)
+        if event.time > self.watermark:
+            self.watermark = event.time
         return APPLIED
+
+    def _new_row(self, customer_id: str) -> int:
+        raw = self.missing(customer_id)
+        return self._table.add(customer_id) if raw is None else self._table.put(customer_id, raw)
+
+    def _is_replayed(self, row: int, source: str, offset: int) -> bool:
+        # Not beyond everything seen of this source, so the customer's own offset decides.
+        self._guards.settle(self._table)
+        return offset <= self._guards.last(self._table, row, source)
+
+    def retell(self, customer_ids: Iterable[str]) -> None:
+        """Emit state and score of these customers again at the next flush, whatever changed."""
+        self._retell.update(customer_ids)
 
     def recheck_all(self) -> None:
         """Score every customer again in the coming flushes, for example because another model is served."""
-        self._recheck.update(self._customers)
+        self._queue = list(range(len(self._table)))
 
     def has_due(self, now: float) -> bool:
         """Whether another flush as of `now` has customers to look at."""
-        return bool(self._recheck) or self._timers.waiting(now)
+        return bool(self._queue) or self._next_due <= now
+
+    def _fold(self, now: float) -> None:
+        self._guards.settle(self._table)
+        self._turn.fold(self._table, now)
+
+    # -- the flush -----------------------------------------------------------------------------------
 
     def flush(self, now: float, wall: float) -> Flush:
         """Settle, score and emit as of `now` for touched customers and up to 2,000 that the clock has come for."""
-        changed = self._touched
-        self._touched = set()
-        states = [state for key in sorted(changed | self._due(now)) if (state := self.customer(key)) is not None]
-        examples = [example for state in states for example in self._settle(state, now, changed)]
-        eligible = [state for state in states if self._label.eligible(state.label, now)]
-        scores = self._score_all(eligible, now, wall, changed)
-        cohort = {state.customer_id for state in eligible}
-        for state in states:
-            if state.customer_id not in cohort:
-                for summary in state.summaries.values():
-                    summary.prune(now)
-                scores += self._leave(state, now, wall, changed)
-        for state in states:
-            self._timers.plan(state.customer_id, state.due_at)
-        return Flush(scores, examples, [(s.customer_id, encode_state(s)) for s in states if s.customer_id in changed])
+        table = self._table
+        self._fold(now)
+        told_again = {row for customer_id in self._retell if (row := table.index.get(customer_id)) is not None}
+        touched, self._touched, self._retell = self._touched | told_again, set(), set()
+        rows = np.array(sorted(touched.union(self._due(now))), dtype=np.int64)
+        if not len(rows):
+            return Flush([], [], [])
+        changed = np.isin(rows, np.fromiter(touched, np.int64, len(touched)))
+        again = np.isin(rows, np.fromiter(told_again, np.int64, len(told_again)))
+        core = table.core
+        core[rows[changed], t.WATERMARK] = self.watermark
+        examples = self._settle(rows, changed, now)
+        left, back, active, bought = core[rows][:, [t.LEFT_AT, t.BACK_AT, t.ACTIVE_AT, t.BOUGHT_AT]].T
+        eligible = self._label.eligible(left, back, active, bought, now)
+        scores = self._score(rows, eligible, again, changed, now, wall)
+        gone = ~eligible & self._label.known(active, bought) & (core[rows, t.REVISION] > 0)
+        gone &= (core[rows, t.BAND] != LEFT) | again
+        scores += self._teller.leave(table, self.model, rows[gone], now, self._stamps(now, wall))
+        changed |= gone
+        self._plan(rows, eligible, now)
+        return Flush(scores, examples, self._states(rows[changed]))
 
-    # -- settling ------------------------------------------------------------------------------------
+    def _states(self, rows: Rows) -> list[tuple[str, bytes]]:
+        ids = [self._table.ids[row] for row in rows.tolist()]
+        return list(zip(ids, self._table.encode(rows, self.epoch), strict=True))
 
-    def _settle(self, state: CustomerState, now: float, changed: set[str]) -> list[Example]:
-        known = [
-            (snapshot, truth) for snapshot in state.pending if (truth := self._label.truth(snapshot, now)) is not None
-        ]
-        if not known:
+    def _settle(self, rows: Rows, changed: t.Mask, now: float) -> list[Example]:
+        due = self._table.core[rows, t.PENDING_DUE] <= now
+        changed |= due
+        return [example for row in rows[due].tolist() for example in self._ledger.settle(self._table, row, now)]
+
+    def _score(
+        self, rows: Rows, eligible: t.Mask, again: t.Mask, changed: t.Mask, now: float, wall: float
+    ) -> list[Score]:
+        if not eligible.any():
             return []
-        settled = {id(snapshot) for snapshot, _ in known}
-        state.pending = [snapshot for snapshot in state.pending if id(snapshot) not in settled]
-        changed.add(state.customer_id)
-        return [self._example(state.customer_id, snapshot, truth, now) for snapshot, truth in known]
-
-    def _example(self, customer_id: str, snapshot: Snapshot, truth: int, now: float) -> Example:
-        row = np.frombuffer(snapshot.vector, dtype="<f4")
-        return Example(
-            example_id=f"{customer_id}@{snapshot.as_of:.3f}",
-            customer_id=customer_id,
-            as_of=snapshot.as_of,
-            matured_at=now,
-            horizon_days=self._label.settings.horizon_days,
-            label=truth,
-            probability=snapshot.probability,
-            rule_probability=snapshot.rule_probability,
-            prior_probability=snapshot.prior_probability,
-            model=ModelRef(snapshot.model_name, snapshot.model_version),
-            feature_version=snapshot.feature_version,
-            features=tuple(readable(row).tolist()),
+        served = self._teller.rows_of(self._table, rows[eligible], now)
+        scored = self.model.score(served)
+        remembered = self._ledger.remember(self._table, rows[eligible], served, scored, now)
+        told, scores = self._teller.tell(
+            self._table, self.model, rows[eligible], served, scored, again[eligible], now, self._stamps(now, wall)
         )
+        changed[eligible] |= remembered | told
+        return scores
 
-    # -- scoring -------------------------------------------------------------------------------------
+    def _stamps(self, now: float, wall: float) -> tuple[float, float, float]:
+        return now, (self.watermark if self.watermark > NEVER else now), wall
 
-    def _score_all(self, states: list[CustomerState], now: float, wall: float, changed: set[str]) -> list[Score]:
-        if not states:
-            return []
-        exact = np.array([feature_vector(state.summaries, now) for state in states], dtype=np.float64)
-        rows = served(exact)
-        scored = self.model.score(rows)
-        stamp = self._stamp(now, wall)
-        probabilities = scored.probability.tolist()
-        for i, state in enumerate(states):
-            self._remember(state, rows[i], scored, i, now, changed)
-            state.due_at = min(self._next_look(now), self._label.due_at(state.pending))
-        told = [i for i, state in enumerate(states) if self._worth_telling(state, probabilities[i], now)]
-        changed.update(states[i].customer_id for i in told)
-        reasons = self.model.reasons(rows[told], self._score.top_reasons)
-        return [
-            self._emit(states[i], probabilities[i], now, stamp, rows[i], why)
-            for i, why in zip(told, reasons, strict=True)
-        ]
+    def _plan(self, rows: Rows, eligible: t.Mask, now: float) -> None:
+        # Rescoring happens on a common grid, so that all silent customers of a partition are scored in one matrix.
+        every = self._rescore_every_s
+        next_look = (math.floor(now / every) + 1) * every
+        core = self._table.core
+        due = np.where(eligible, np.minimum(core[rows, t.PENDING_DUE], next_look), core[rows, t.PENDING_DUE])
+        core[rows, t.DUE_AT] = due
+        self._next_due = min(self._next_due, float(due.min()))
 
-    def _next_look(self, now: float) -> float:
-        # On a common grid, so that all silent customers of a partition are scored in one matrix.
-        every = self._score.rescore_every_s
-        return (math.floor(now / every) + 1) * every
-
-    def _remember(
-        self, state: CustomerState, row: npt.NDArray[np.float32], scored: Scored, i: int, now: float, changed: set[str]
-    ) -> None:
-        if now - state.snapshot_at < self._snapshot_every_s or len(state.pending) >= self._label.settings.max_pending:
-            return
-        state.snapshot_at = now
-        for summary in state.summaries.values():
-            summary.prune(now)
-        changed.add(state.customer_id)
-        state.pending.append(
-            Snapshot(
-                now, float(scored.probability[i]), float(scored.rule[i]), float(scored.prior[i]),
-                self.model.source, self.model.version, FEATURE_VERSION, row.tobytes(),
-            )
-        )  # fmt: skip
-
-    def _worth_telling(self, state: CustomerState, probability: float, now: float) -> bool:
-        last = state.last
-        return (
-            last.revision == 0
-            or band_of(probability, self._score) != last.band
-            or abs(probability - last.probability) >= self._score.min_change
-            or now - last.emitted_at >= self._score.refresh_every_s
-        )
-
-    def _emit(
-        self, state: CustomerState, probability: float, now: float,
-        stamp: tuple[str, str, str], row: npt.NDArray[np.float32], reasons: tuple[Reason, ...],
-    ) -> Score:  # fmt: skip
-        last = state.last
-        self._ranks.move(last.probability, probability)
-        last.probability, last.band = probability, band_of(probability, self._score)
-        last.revision, last.emitted_at, last.model = last.revision + 1, now, self.model.source
-        return self._record(state, stamp, row, reasons, eligible=True)
-
-    def _leave(self, state: CustomerState, now: float, wall: float, changed: set[str]) -> list[Score]:
-        """Tell once that a customer is out of the cohort: has left, or was silent for too long."""
-        state.due_at = self._label.due_at(state.pending)
-        last = state.last
-        if last.band == "left" or not self._label.known(state.label) or last.revision == 0:
-            return []
-        self._ranks.move(last.probability, math.nan)
-        last.probability, last.band = math.nan, "left"
-        last.revision, last.emitted_at = last.revision + 1, now
-        changed.add(state.customer_id)
-        row = served(np.array([feature_vector(state.summaries, now)], dtype=np.float64))[0]
-        return [self._record(state, self._stamp(now, wall), row, (), eligible=False)]
-
-    def _due(self, now: float) -> set[str]:
-        due: set[str] = set()
-        while self._recheck and len(due) < _DUE_AT_ONCE:
-            due.add(self._recheck.pop())
-        return due | self._timers.take(now, _DUE_AT_ONCE, lambda customer_id: self._is_due(customer_id, now))
-
-    def _is_due(self, customer_id: str, now: float) -> bool:
-        state = self.customer(customer_id)
-        return state is not None and state.due_at <= now
-
-    def _record(
-        self, state: CustomerState, stamp: tuple[str, str, str], row: npt.NDArray[np.float32],
-        reasons: tuple[Reason, ...], *, eligible: bool,
-    ) -> Score:  # fmt: skip
-        last, (as_of, watermark, scored_at) = state.last, stamp
-        probability = last.probability if eligible else 1.0
-        return Score(
-            score_id=score_id(state.customer_id, last.revision, as_of, self.model.version),
-            customer_id=state.customer_id,
-            probability=probability,
-            band=last.band,
-            likelihood_to_churn=eligible and probability >= self._score.likely_from,
-            eligible=eligible,
-            percentile=self._ranks.percentile(probability),
-            horizon_days=self._label.settings.horizon_days,
-            label_kind=self._label.settings.kind,
-            reasons=reasons,
-            model=ModelRef(self.model.source, self.model.version),
-            feature_version=FEATURE_VERSION,
-            source_offsets=dict(state.offsets),
-            as_of=as_of,
-            event_watermark=watermark,
-            scored_at=scored_at,
-            revision=last.revision,
-            features=dict(zip(FEATURE_NAMES, readable(row).tolist(), strict=True)),
-        )
-
-    def _stamp(self, now: float, wall: float) -> tuple[str, str, str]:
-        return iso(now), iso(self.watermark if self.watermark > NEVER else now), iso(wall)
+    def _due(self, now: float) -> list[int]:
+        """Up to 2,000 rows that the clock has come for; one look at the whole column per step of the clock."""
+        if not self._queue and self._next_due <= now:
+            due = self._table.core[:, t.DUE_AT]
+            self._queue = np.flatnonzero(due <= now).tolist()
+            later = due[due > now]
+            self._next_due = float(later.min()) if len(later) else math.inf
+        taken, self._queue = self._queue[:_DUE_AT_ONCE], self._queue[_DUE_AT_ONCE:]
+        return taken

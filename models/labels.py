@@ -15,25 +15,24 @@ so late and reordered events give the same label as punctual ones.
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from models.events.types import Event
-from models.features.summary import DAY_S, NEVER
+from models.features.layout import DAY_S, NEVER, Array
 from models.settings import LabelSettings
 
-
-class LabelState(msgspec.Struct, array_like=True):
-    """Per customer: greatest event times that decide about the cohort (epoch seconds)."""
-
-    left_at: float = NEVER
-    back_at: float = NEVER
-    active_at: float = NEVER
-    bought_at: float = NEVER
+#: What an event means for the label, as bits.
+LEAVES, RETURNS, ACTS, DECIDES = 1, 2, 4, 8
+_RETURNING: Final = frozenset({"sub_start", "sub_renew", "order"})
+Mask = npt.NDArray[np.bool_]
 
 
 class Snapshot(msgspec.Struct, array_like=True):
-    """A prediction that waits for the truth. `vector` is the served row, little-endian float32."""
+    """A prediction that waits for the truth. `vector` is the served row, packed by `models.rows`."""
 
     as_of: float
     probability: float
@@ -55,39 +54,37 @@ class LabelDefinition:
         self._cancels = settings.kind == "cancellation"
         self._leaving = frozenset(settings.cancellation_events)
         self._activity = frozenset(settings.activity_events)
+        self.meaning = cache(self._meaning)
 
     @property
     def key(self) -> str:
         """Name of the definition, for example `inactivity-30d`."""
         return f"{self.settings.kind}-{self.settings.horizon_days:g}d"
 
-    def observe(self, state: LabelState, pending: list[Snapshot], event: Event) -> bool:
-        """Note an event; True if it can settle or end a prediction."""
-        name, time = event.name, event.time
+    def _meaning(self, name: str, effect: str) -> int:
+        """The bits of an event: LEAVES, RETURNS, ACTS, and DECIDES if it can settle a prediction."""
         leaving, active = name in self._leaving, name in self._activity
-        if leaving:
-            state.left_at = max(state.left_at, time)
-        elif event.effect in ("sub_start", "sub_renew", "order"):
-            state.back_at = max(state.back_at, time)
-            state.bought_at = max(state.bought_at, time)
-        if active:
-            state.active_at = max(state.active_at, time)
-        if not (leaving if self._cancels else active):
-            return False
+        bits = LEAVES if leaving else (RETURNS if effect in _RETURNING else 0)
+        bits |= ACTS if active else 0
+        return bits | (DECIDES if (leaving if self._cancels else active) else 0)
+
+    def mark(self, pending: list[Snapshot], event_time: float) -> bool:
+        """Note that a deciding event happened; True if it fell into the horizon of a prediction."""
+        hit = False
         for snapshot in pending:
-            if snapshot.as_of < time <= snapshot.as_of + self.horizon_s:
-                snapshot.hit = True
-        return True
+            if snapshot.as_of < event_time <= snapshot.as_of + self.horizon_s:
+                hit = snapshot.hit = True
+        return hit
 
-    def eligible(self, state: LabelState, now: float) -> bool:
-        """Whether the customer is in the cohort as of `now`."""
+    def eligible(self, left_at: Array, back_at: Array, active_at: Array, bought_at: Array, now: float) -> Mask:
+        """Which customers are in the cohort as of `now`, from their greatest event times (epoch seconds)."""
         if self._cancels:
-            return state.bought_at > NEVER and state.left_at <= state.back_at
-        return now - state.active_at <= self.settings.active_within_days * DAY_S
+            return (bought_at > NEVER) & (left_at <= back_at)
+        return np.asarray(now - active_at <= self.settings.active_within_days * DAY_S)
 
-    def known(self, state: LabelState) -> bool:
-        """Whether the customer was ever in the cohort, so that leaving it is worth telling."""
-        return (state.bought_at if self._cancels else state.active_at) > NEVER
+    def known(self, active_at: Array, bought_at: Array) -> Mask:
+        """Which customers were ever in the cohort, so that leaving it is worth telling."""
+        return np.asarray((bought_at if self._cancels else active_at) > NEVER)
 
     def truth(self, snapshot: Snapshot, now: float) -> int | None:
         """1 left, 0 stayed, None not known yet at `now`."""
@@ -99,5 +96,10 @@ class LabelDefinition:
         return 0 if snapshot.hit else 1
 
     def due_at(self, pending: list[Snapshot]) -> float:
-        """When the clock next settles one of the predictions; infinite if none waits."""
+        """When the clock next settles one of the predictions; infinite if none waits.
+
+        A prediction that is decided already is due at once.
+        """
+        if self._cancels and any(snapshot.hit for snapshot in pending):
+            return NEVER
         return min((snapshot.as_of for snapshot in pending), default=math.inf) + self.horizon_s

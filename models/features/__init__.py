@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Mapping
 
 from models.features.base import Feature, Group
-from models.features.summary import Summary, new_summary
 
 
 def _find_groups() -> tuple[Group, ...]:
@@ -22,7 +20,7 @@ def _find_groups() -> tuple[Group, ...]:
 
 
 def _fingerprint(groups: tuple[Group, ...]) -> str:
-    parts = [f"{g.name}:{g.layout.tiles}:{g.layout.half_lives_days}" for g in groups]
+    parts = [f"{g.name}:{g.layout.fingerprint()}" for g in groups]
     parts += [f"{f.name}:{f.transform}" for g in groups for f in g.features]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
@@ -31,19 +29,8 @@ GROUPS: tuple[Group, ...] = _find_groups()
 FEATURES: tuple[Feature, ...] = tuple(feature for group in GROUPS for feature in group.features)
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 FEATURE_VERSION: str = _fingerprint(GROUPS)
-#: The groups that listen to each effect.
-LISTENERS: dict[str, tuple[Group, ...]] = {
-    effect: tuple(group for group in GROUPS if effect in group.effects)
+#: The positions in GROUPS of the groups that listen to each effect.
+LISTENERS: dict[str, tuple[int, ...]] = {
+    effect: tuple(i for i, group in enumerate(GROUPS) if effect in group.effects)
     for effect in sorted({effect for group in GROUPS for effect in group.effects})
 }
-#: What a group says of a customer it never heard of: zero counts, unknown times. It does not depend on the time.
-_BLANK: dict[str, list[float]] = {group.name: group.vector(new_summary(group.layout), 0.0) for group in GROUPS}
-
-
-def feature_vector(summaries: Mapping[str, Summary], now: float) -> list[float]:
-    """The full vector as of `now` (epoch seconds), in the order of FEATURES."""
-    row: list[float] = []
-    for group in GROUPS:
-        summary = summaries.get(group.name)
-        row += _BLANK[group.name] if summary is None else group.vector(summary, now)
-    return row

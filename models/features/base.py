@@ -1,8 +1,8 @@
 """How features are declared: one file per group names its summaries and its features.
 
-A group module defines `GROUP`. `observe` folds an event into the group's summary and must only use its
-merge operations; `vector` computes the group's features from the summary as of a time, in the order of
-`features`. `models.features` finds the modules of this folder by itself.
+A group module defines `GROUP`. `observe` says what an event adds to the group's summaries, in the order of its
+layout; `vector` computes the group's features for many customers at once, in the order of `features`.
+`models.features` finds the modules of this folder by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from models.events.types import Event
-from models.features.summary import Layout, Summary
+from models.features.layout import Array, Layout
+from models.features.view import View
 
 Transform = Literal["identity", "log1p"]
 
@@ -32,15 +33,24 @@ class Feature(msgspec.Struct, frozen=True):
     transform: Transform = "identity"
 
 
+def no_items(_: Event) -> tuple[str, ...]:
+    """For groups without a sketch."""
+    return ()
+
+
 class Group(msgspec.Struct, frozen=True):
-    """A feature group: the effects it listens to (`models.events.catalog`) and what it makes of them."""
+    """A feature group: the effects it listens to (`models.events.catalog`) and what it makes of them.
+
+    `observe` answers None for an event that says nothing to the group. `items` are added to its sketch.
+    """
 
     name: str
     layout: Layout
     effects: frozenset[str]
     features: tuple[Feature, ...]
-    observe: Callable[[Summary, Event], None]
-    vector: Callable[[Summary, float], list[float]]
+    observe: Callable[[Event], tuple[float, ...] | None]
+    vector: Callable[[View], list[Array]]
+    items: Callable[[Event], tuple[str, ...]] = no_items
 
 
 def declare(group: str, *rows: tuple[str, str, str] | tuple[str, str, str, Transform]) -> tuple[Feature, ...]:

@@ -2,62 +2,58 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.summary import DAY_S, Layout, Number, Summary, days_between
+from models.features.layout import BITS, COUNT, DAY_S, Array, Layout
+from models.features.view import View
 
-CLICKS, VIEWS, SEARCHES, CARTS, CHECKOUTS, SLOTS, SESSIONS = range(7)
+CLICKS, VIEWS, SEARCHES, CARTS, CHECKOUTS, SLOTS = range(6)
 FAST_DAYS, USUAL_DAYS, SLOW_DAYS = 3.0, 7.0, 30.0
 _SLOT_S = 1800.0
-_COUNTERS = {"view": VIEWS, "search": SEARCHES, "cart": CARTS, "checkout": CHECKOUTS}
 # A decayed sum of one event per day settles near half-life / ln 2, so this turns it into events per day.
 _PER_DAY = 0.6931471805599453
 
-
-def _count_sessions(tile: list[Number]) -> None:
-    # A session is a run of half-hour slots with activity. Counting runs in a bit set, unlike measuring
-    # gaps between clicks, does not depend on the order in which the clicks arrive.
-    slots = int(tile[SLOTS])
-    tile[SESSIONS] = (slots & ~(slots << 1)).bit_count()
-
-
 LAYOUT = Layout(
-    tiles=("+", "+", "+", "+", "+", "|", "="),
+    tiles=(COUNT, COUNT, COUNT, COUNT, COUNT, BITS),
     half_lives_days=(FAST_DAYS, USUAL_DAYS, SLOW_DAYS),
     lasts=1,
-    derive=_count_sessions,
+    sketch=True,
 )
+_COUNTED: dict[str, tuple[float, ...]] = {
+    effect: (1.0, *(1.0 if effect == counted else 0.0 for counted in ("view", "search", "cart", "checkout")))
+    for effect in ("page", "screen", "view", "search", "cart", "checkout", "other")
+}
+_DECAYED_AND_LAST = (1.0, 1.0, 1.0, 1.0)
 
 
-def observe(summary: Summary, event: Event) -> None:
-    """Count the click in its day tile and in the decayed rates."""
-    tile = summary.tile(LAYOUT, event.time)
-    tile[CLICKS] += 1
-    counter = _COUNTERS.get(event.effect)
-    if counter is not None:
-        tile[counter] += 1
-    slot = 1 << int(event.time % DAY_S // _SLOT_S)
-    if not int(tile[SLOTS]) & slot:
-        tile[SLOTS] = int(tile[SLOTS]) | slot
-        _count_sessions(tile)
-    summary.add_decayed(LAYOUT, event.time, (1.0, 1.0, 1.0))
-    summary.seen(None, 0, event.time)
-    for product in event.products:
-        summary.add_distinct(product)
+def observe(event: Event) -> tuple[float, ...]:
+    """A click: its kind, the half-hour slot of its day, the decayed rates."""
+    slot = float(1 << int(event.time % DAY_S // _SLOT_S))
+    return (*_COUNTED[event.effect], slot, *_DECAYED_AND_LAST)
 
 
-def vector(summary: Summary, now: float) -> list[float]:
+def items(event: Event) -> tuple[str, ...]:
+    """The products that were clicked on."""
+    return event.products
+
+
+def vector(of: View) -> list[Array]:
     """See FEATURES."""
-    d1, d7, d30, d90 = summary.windows(LAYOUT, now)
-    fast = summary.decayed_at(LAYOUT, now, 0) * _PER_DAY / FAST_DAYS
-    usual = summary.decayed_at(LAYOUT, now, 1) * _PER_DAY / USUAL_DAYS
-    slow = summary.decayed_at(LAYOUT, now, 2) * _PER_DAY / SLOW_DAYS
+    # A session is a run of half-hour slots with activity. Counting runs in a bit set, unlike measuring
+    # gaps between clicks, does not depend on the order in which the clicks arrive.
+    slots = of.per_tile(SLOTS).astype(np.uint64)
+    sessions = np.bitwise_count(slots & ~(slots << np.uint64(1)))
+    fast = of.decayed(0) * _PER_DAY / FAST_DAYS
+    usual = of.decayed(1) * _PER_DAY / USUAL_DAYS
+    slow = of.decayed(2) * _PER_DAY / SLOW_DAYS
     return [
-        d1[CLICKS], d7[CLICKS], d30[CLICKS], d90[CLICKS],
-        d7[SESSIONS], d30[SESSIONS],
-        d7[VIEWS], d30[VIEWS], d30[SEARCHES], d30[CARTS], d30[CHECKOUTS],
+        of.count(1, CLICKS), of.count(7, CLICKS), of.count(30, CLICKS), of.count(90, CLICKS),
+        of.sum_of(7, sessions), of.sum_of(30, sessions),
+        of.count(7, VIEWS), of.count(30, VIEWS), of.count(30, SEARCHES), of.count(30, CARTS), of.count(30, CHECKOUTS),
         usual, (fast + 0.05) / (slow + 0.05),
-        days_between(now, summary.lasts[0]), summary.distinct(),
+        of.days_since_last(0), of.distinct(),
     ]  # fmt: skip
 
 
@@ -66,6 +62,7 @@ GROUP = Group(
     layout=LAYOUT,
     effects=frozenset({"page", "screen", "view", "search", "cart", "checkout", "other"}),
     observe=observe,
+    items=items,
     vector=vector,
     features=declare(
         "clickstream",

@@ -6,50 +6,41 @@ import math
 
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.summary import DAY_S, NEVER, Layout, Summary, days_between, ratio
+from models.features.layout import AMOUNT, COUNT, LOWEST, NAN, SCALE, Array, Layout, fixed
+from models.features.view import View, ratio
 from models.text.lexicon import understand
 
 CONTACTS, UNRESOLVED, CANCEL_INTENT, SENTIMENTS, SENTIMENT_SUM, WORST = range(6)
 LATEST_SENTIMENT, LATEST_UNRESOLVED = range(2)
 
-LAYOUT = Layout(tiles=("+", "+", "+", "+", "+", "min"), lasts=1, latest=2)
+LAYOUT = Layout(tiles=(COUNT, COUNT, COUNT, COUNT, AMOUNT, LOWEST), lasts=1, latest=2)
 
 
-def observe(summary: Summary, event: Event) -> None:
-    """Fold one conversation in. Its text is understood here and not kept."""
+def observe(event: Event) -> tuple[float, ...] | None:
+    """One conversation. Its text is understood here and not kept."""
     conversation = event.conversation
     if conversation is None:
-        return
+        return None
     signals = understand(conversation)
-    unresolved = 1 if conversation.resolved is False else 0
-    tile = summary.tile(LAYOUT, event.time)
-    tile[CONTACTS] += 1
-    tile[UNRESOLVED] += unresolved
-    tile[CANCEL_INTENT] += 1 if signals.cancel_intent > 0 else 0
-    if not math.isnan(signals.sentiment):
-        tile[SENTIMENTS] += 1
-        tile[SENTIMENT_SUM] += signals.sentiment
-        tile[WORST] = min(tile[WORST], signals.sentiment)
-        summary.set_latest(LATEST_SENTIMENT, event.time, signals.sentiment)
-    summary.set_latest(LATEST_UNRESOLVED, event.time, unresolved)
-    summary.seen(None, 0, event.time)
+    unresolved = 1.0 if conversation.resolved is False else 0.0
+    intent = 1.0 if signals.cancel_intent > 0 else 0.0
+    if math.isnan(signals.sentiment):
+        return (1.0, unresolved, intent, 0.0, 0.0, math.inf, 1.0, NAN, unresolved)
+    mood = float(fixed(signals.sentiment))
+    return (1.0, unresolved, intent, 1.0, mood, mood, 1.0, mood, unresolved)
 
 
-def vector(summary: Summary, now: float) -> list[float]:
+def vector(of: View) -> list[Array]:
     """See FEATURES."""
-    _, d7, d30, d90 = summary.windows(LAYOUT, now)
-    today = int(now // DAY_S)
-    worst = min((tile[WORST] for day, tile in summary.tiles.items() if 0 <= today - day < 30), default=math.inf)
-    unresolved_at, unresolved = summary.latest[LATEST_UNRESOLVED]
     return [
-        d7[CONTACTS], d30[CONTACTS], d90[CONTACTS],
-        d30[UNRESOLVED], d90[UNRESOLVED],
-        d30[CANCEL_INTENT], d90[CANCEL_INTENT],
-        summary.latest[LATEST_SENTIMENT][1],
-        worst if math.isfinite(worst) else math.nan,
-        ratio(d90[SENTIMENT_SUM], d90[SENTIMENTS]),
-        unresolved if unresolved_at > NEVER else math.nan,
-        days_between(now, summary.lasts[0]),
+        of.count(7, CONTACTS), of.count(30, CONTACTS), of.count(90, CONTACTS),
+        of.count(30, UNRESOLVED), of.count(90, UNRESOLVED),
+        of.count(30, CANCEL_INTENT), of.count(90, CANCEL_INTENT),
+        of.latest(LATEST_SENTIMENT) / SCALE,
+        of.lowest(30, WORST) / SCALE,
+        ratio(of.amount(90, SENTIMENT_SUM), of.count(90, SENTIMENTS)),
+        of.latest(LATEST_UNRESOLVED),
+        of.days_since_last(0),
     ]  # fmt: skip
 
 

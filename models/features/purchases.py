@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.summary import DAY_S, Layout, Summary, days_between, ratio
+from models.features.layout import AMOUNT, COUNT, DAY_S, NAN, Array, Layout, fixed
+from models.features.view import View, ratio
 
 ORDERS, SPEND, UNITS, DISCOUNT, REFUNDS, REFUNDED, FAILED, CANCELLED, RENEWALS = range(9)
 TOTAL_ORDERS, TOTAL_SPEND = range(2)
@@ -15,59 +16,61 @@ FIRST_ORDER, FIRST_SUBSCRIPTION = range(2)
 FAST_DAYS, SLOW_DAYS = 14.0, 90.0
 _PER_DAY = 0.6931471805599453
 
-LAYOUT = Layout(tiles=("+",) * 9, totals=2, half_lives_days=(FAST_DAYS, SLOW_DAYS), firsts=2, lasts=2)
-_COUNTERS = {"order_cancel": CANCELLED, "sub_renew": RENEWALS}
+LAYOUT = Layout(
+    tiles=(COUNT, AMOUNT, AMOUNT, AMOUNT, COUNT, AMOUNT, COUNT, COUNT, COUNT),
+    totals=2,
+    half_lives_days=(FAST_DAYS, SLOW_DAYS),
+    firsts=2,
+    lasts=2,
+    sketch=True,
+)
+_NO_ORDER = (0.0, 0.0, 0.0, 0.0)
+_NO_SUMS = (0.0, 0.0, 0.0, 0.0)
+_OTHERS: dict[str, tuple[float, ...]] = {
+    "payment_failed": (*_NO_ORDER, 0.0, 0.0, 1.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, 1.0),
+    "order_cancel": (*_NO_ORDER, 0.0, 0.0, 0.0, 1.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN),
+    "sub_renew": (*_NO_ORDER, 0.0, 0.0, 0.0, 0.0, 1.0, *_NO_SUMS, NAN, NAN, NAN, NAN),
+    "sub_start": (*_NO_ORDER, 0.0, 0.0, 0.0, 0.0, 0.0, *_NO_SUMS, NAN, 1.0, NAN, NAN),
+}
 
 
-def observe(summary: Summary, event: Event) -> None:
-    """Fold one purchase event in."""
-    effect, tile = event.effect, summary.tile(LAYOUT, event.time)
-    if effect == "order":
-        _order(summary, event)
-    elif effect == "refund":
-        tile[REFUNDS] += 1
-        tile[REFUNDED] += event.value
-    elif effect == "payment_failed":
-        tile[FAILED] += 1
-        summary.seen(None, LAST_FAILED, event.time)
-    elif effect == "sub_start":
-        summary.seen(FIRST_SUBSCRIPTION, None, event.time)
-    elif effect in _COUNTERS:
-        tile[_COUNTERS[effect]] += 1
+def observe(event: Event) -> tuple[float, ...] | None:
+    """One purchase event: order, refund, failed payment, cancelled order, subscription started or renewed."""
+    if event.effect == "order":
+        spend = fixed(event.value)
+        tile = (1.0, spend, fixed(event.units), fixed(event.discount), 0.0, 0.0, 0.0, 0.0, 0.0)
+        return (*tile, 1.0, spend, 1.0, 1.0, 1.0, NAN, 1.0, NAN)
+    if event.effect == "refund":
+        return (*_NO_ORDER, 1.0, fixed(event.value), 0.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN)
+    return _OTHERS.get(event.effect)
 
 
-def _order(summary: Summary, event: Event) -> None:
-    tile = summary.tile(LAYOUT, event.time)
-    tile[ORDERS] += 1
-    tile[SPEND] += event.value
-    tile[UNITS] += event.units
-    tile[DISCOUNT] += event.discount
-    summary.totals[TOTAL_ORDERS] += 1
-    summary.totals[TOTAL_SPEND] += event.value
-    summary.add_decayed(LAYOUT, event.time, (1.0, 1.0))
-    summary.seen(FIRST_ORDER, LAST_ORDER, event.time)
-    for product in event.products:
-        summary.add_distinct(product)
+def items(event: Event) -> tuple[str, ...]:
+    """The products that were bought."""
+    return event.products if event.effect == "order" else ()
 
 
-def vector(summary: Summary, now: float) -> list[float]:
+def vector(of: View) -> list[Array]:
     """See FEATURES."""
-    _, d7, d30, d90 = summary.windows(LAYOUT, now)
-    orders, last_order = summary.totals[TOTAL_ORDERS], summary.lasts[LAST_ORDER]
-    silence = days_between(now, last_order)
-    cadence = (last_order - summary.firsts[FIRST_ORDER]) / DAY_S / (orders - 1) if orders > 1 else math.nan
-    fast = summary.decayed_at(LAYOUT, now, 0) * _PER_DAY / FAST_DAYS
-    slow = summary.decayed_at(LAYOUT, now, 1) * _PER_DAY / SLOW_DAYS
+    orders, last_order = of.total(TOTAL_ORDERS), of.last(LAST_ORDER)
+    silence = of.days_since_last(LAST_ORDER)
+    several = orders > 1
+    between = np.where(several, last_order - np.where(several, of.first(FIRST_ORDER), 0.0), np.nan)
+    cadence = between / DAY_S / np.where(several, orders - 1, 1.0)
+    fast = of.decayed(0) * _PER_DAY / FAST_DAYS
+    slow = of.decayed(1) * _PER_DAY / SLOW_DAYS
+    spend, discount = of.amount(90, SPEND), of.amount(90, DISCOUNT)
     return [
-        d7[ORDERS], d30[ORDERS], d90[ORDERS], orders,
-        d7[SPEND], d30[SPEND], d90[SPEND], ratio(d90[SPEND], d90[ORDERS]),
-        d30[UNITS], ratio(d90[DISCOUNT], d90[SPEND] + d90[DISCOUNT]),
-        d90[REFUNDS], d90[REFUNDED],
-        d7[FAILED], d30[FAILED], d90[FAILED], d90[CANCELLED], d90[RENEWALS],
+        of.count(7, ORDERS), of.count(30, ORDERS), of.count(90, ORDERS), orders,
+        of.amount(7, SPEND), of.amount(30, SPEND), spend, ratio(spend, of.count(90, ORDERS)),
+        of.amount(30, UNITS), ratio(discount, spend + discount),
+        of.count(90, REFUNDS), of.amount(90, REFUNDED),
+        of.count(7, FAILED), of.count(30, FAILED), of.count(90, FAILED),
+        of.count(90, CANCELLED), of.count(90, RENEWALS),
         fast, (fast + 0.01) / (slow + 0.01),
-        silence, cadence, ratio(silence, max(cadence, 1.0)),
-        days_between(now, summary.lasts[LAST_FAILED]), days_between(now, summary.firsts[FIRST_SUBSCRIPTION]),
-        summary.distinct(),
+        silence, cadence, ratio(silence, np.maximum(cadence, 1.0)),
+        of.days_since_last(LAST_FAILED), of.days_since_first(FIRST_SUBSCRIPTION),
+        of.distinct(),
     ]  # fmt: skip
 
 
@@ -78,6 +81,7 @@ GROUP = Group(
         {"order", "refund", "order_cancel", "payment_failed", "sub_start", "sub_renew", "sub_cancel", "payment_ok"}
     ),
     observe=observe,
+    items=items,
     vector=vector,
     features=declare(
         "purchases",

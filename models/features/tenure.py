@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
+import numpy as np
 
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.summary import DAY_S, SPANS_DAYS, Layout, Summary, days_between, ratio
+from models.features.layout import Array, Layout
+from models.features.view import View, ratio
 
 TOTAL_EVENTS = 0
 
-#: A tile holds nothing but a mark: that it is there says that the customer was active on the day.
-LAYOUT = Layout(tiles=("|",), totals=1, firsts=1, lasts=1)
+#: A tile holds nothing but its day: that it is there says that the customer was active on the day.
+LAYOUT = Layout(tiles=(), totals=1, firsts=1, lasts=1)
+_ACTIVE = (1.0, 1.0, 1.0)
 
 
-def observe(summary: Summary, event: Event) -> None:
-    """Note that the customer was active on this day."""
-    summary.tile(LAYOUT, event.time)[0] = 1
-    summary.totals[TOTAL_EVENTS] += 1
-    summary.seen(0, 0, event.time)
+def observe(_: Event) -> tuple[float, ...]:
+    """The customer was active."""
+    return _ACTIVE
 
 
-def vector(summary: Summary, now: float) -> list[float]:
+def vector(of: View) -> list[Array]:
     """See FEATURES."""
-    today = int(now // DAY_S)
-    days = sorted(day for day in summary.tiles if 0 <= today - day < SPANS_DAYS[-1])
-    active = [len(days) - bisect_right(days, today - span) for span in SPANS_DAYS]
-    first, last = summary.firsts[0], summary.lasts[0]
-    silence = days_between(now, last)
+    active = of.active_days(90)
+    silence = of.days_since_last(0)
     # Mean gap between active days: span of the days seen over their number.
-    cadence = (days[-1] - days[0]) / (len(days) - 1) if len(days) > 1 else math.nan
+    several = active > 1
+    cadence = np.where(several, of.active_span(90) / np.where(several, active - 1, 1.0), np.nan)
     return [
-        days_between(now, first), summary.totals[TOTAL_EVENTS],
-        active[1], active[2], active[3],
-        silence, cadence, ratio(silence, max(cadence, 1.0)),
+        of.days_since_first(0), of.total(TOTAL_EVENTS),
+        of.active_days(7), of.active_days(30), active,
+        silence, cadence, ratio(silence, np.maximum(cadence, 1.0)),
     ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from models.events.types import Rejection
 from models.features.base import Feature
 from models.records import Example
 from models.settings import Settings
-from models.state import message_hash
+from models.state import message_digest
 from streams.chunks import Outgoing
 from streams.topics import EXAMPLES
 
@@ -174,7 +174,7 @@ class TrainerCore:
             log.warning("positives are learned before their horizon ends: more would wait than trainer.max_waiting")
 
     def _is_duplicate(self, example: Example) -> bool:
-        digest = message_hash(example.example_id)
+        digest = int.from_bytes(message_digest(example.example_id), "little")
         if digest in self._recent or example.example_id in self.waiting:
             return True
         self._recent[digest] = None

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from models.features.summary import NEVER
+from models.features.layout import NEVER
 
 
 class WallClock:

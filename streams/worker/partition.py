@@ -54,7 +54,7 @@ class Partition:
         signals: WorkerSignals, model: Callable[[], ServingModel], quiet: Callable[[str, float], bool],
     ) -> None:  # fmt: skip
         self.number = number
-        self.engine = Engine(settings, model())
+        self.engine = Engine(settings, model(), tuple(f"{topic}/{number}" for topic in TOPICS))
         self.loaded = asyncio.Event()
         self._settings = settings
         self._producer = producer

@@ -7,11 +7,10 @@ import logging
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 from faust.types import TP
 
 from models.churn.serving import ServingModel
-from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES, feature_vector
+from models.features import FEATURE_VERSION, FEATURES
 from models.labels import LabelDefinition
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topic, run_app
@@ -66,18 +65,14 @@ class Worker:
 
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """The live state of a customer held by this worker, as JSON types; None if it is not held here."""
-        partition = self._partitions.get(self._intake.home(customer_id))
-        state = partition[0].engine.customer(customer_id) if partition else None
-        if state is None or partition is None:
+        held = self._partitions.get(self._intake.home(customer_id))
+        if held is None:
             return None
-        row = feature_vector(state.summaries, partition[0].now())
-        plain: list[Any] = msgspec.to_builtins(state, str_keys=True)
-        return {
-            "customer_id": customer_id,
-            "partition": partition[0].number,
-            "state": dict(zip(state.__struct_fields__, plain, strict=True)),
-            "features": dict(zip(FEATURE_NAMES, row, strict=True)),
-        }
+        facts = held[0].engine.customer(customer_id, held[0].now())
+        if facts is None:
+            return None
+        features = facts.pop("features")
+        return {"customer_id": customer_id, "partition": held[0].number, "state": facts, "features": features}
 
     def _build_app(self) -> ChunkApp:
         app = chunk_app(self._settings, group_id(self._settings))

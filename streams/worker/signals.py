@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 
 from models.engine import Engine, Flush
-from models.features.summary import NEVER
+from models.features.layout import NEVER
 from streams.telemetry import Telemetry
 from streams.worker.intake import Intake
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,20 +12,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.churn.serving import ServingModel
-from models.engine import APPLIED, DUPLICATE, REPLAYED, Engine, readable, served
+from models.engine import APPLIED, DUPLICATE, LATE, REPLAYED, Engine
 from models.events.types import Event
-from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES, feature_vector
-from models.features.summary import DAY_S
+from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES
+from models.features.layout import DAY_S
 from models.records import Example, Score
+from models.scoring import readable, served
 from models.settings import LabelSettings, ScoreSettings, Settings
-from models.state import CustomerState, StateError, decode_state, encode_state
+from models.state import StateError, peek
+from models.table import Table, split
 
 START = 1_735_689_600.0
 SETTINGS = Settings(label=LabelSettings(horizon_days=10, snapshot_every_days=5), score=ScoreSettings(min_change=0.05))
 
 
 def engine(settings: Settings = SETTINGS) -> Engine:
-    return Engine(settings, ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label))
+    model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
+    return Engine(settings, model, ("purchases/0", "clickstream/0"))
+
+
+def facts(subject: Engine, customer: str = "c", day: float = 0.0) -> dict[str, Any]:
+    found = subject.customer(customer, START + day * DAY_S)
+    assert found is not None
+    return found
+
+
+def all_states(subject: Engine) -> dict[str, bytes]:
+    dump = subject.dump()
+    rows = np.arange(len(dump.ids))
+    return dict(zip(dump.ids, Table.restore(dump).encode(rows, subject.epoch), strict=True))
 
 
 def order(customer: str, day: float, message: str | None = None) -> Event:
@@ -57,9 +73,8 @@ def test_an_offset_is_applied_once() -> None:
     assert subject.apply(order("c", 0), "purchases/0", 7) == REPLAYED
     assert subject.apply(order("c", 0), "purchases/0", 3) == REPLAYED
     assert subject.apply(order("c", 0), "rerouted/0", 3) == APPLIED
-    state = subject.customer("c")
-    assert state is not None
-    assert state.summaries["purchases"].totals[0] == 2
+    assert facts(subject)["features"]["orders_total"] == 2
+    assert facts(subject)["offsets"] == {"purchases/0": 7, "rerouted/0": 3}
 
 
 def test_a_producers_retry_is_applied_once() -> None:
@@ -68,10 +83,8 @@ def test_a_producers_retry_is_applied_once() -> None:
     subject.apply(order("c", 0, "m1"), "purchases/0", 0)
 
     assert subject.apply(order("c", 0, "m1"), "purchases/0", 1) == DUPLICATE
-    state = subject.customer("c")
-    assert state is not None
-    assert state.summaries["purchases"].totals[0] == 1
-    assert state.offsets == {"purchases/0": 1}
+    assert facts(subject)["features"]["orders_total"] == 1
+    assert facts(subject)["offsets"] == {"purchases/0": 1}
 
 
 def test_replaying_everything_after_a_crash_changes_no_state() -> None:
@@ -89,7 +102,7 @@ def test_replaying_everything_after_a_crash_changes_no_state() -> None:
     outcomes = {restored.apply(event, "purchases/0", offset) for offset, event in enumerate(history)}
 
     assert outcomes == {REPLAYED}
-    assert {s.customer_id: encode_state(s) for s in restored.customers()} == states
+    assert all_states(restored) == states
 
 
 def test_first_score_then_only_what_is_worth_telling() -> None:
@@ -157,10 +170,8 @@ def test_pending_predictions_are_spaced_and_bounded() -> None:
     for offset in range(40):
         subject.apply(order("c", offset), "purchases/0", offset)
         flush(subject, offset + 0.1)
-    state = subject.customer("c")
+    times = facts(subject, day=40)["pending"]
 
-    assert state is not None
-    times = [snapshot.as_of for snapshot in state.pending]
     assert len(times) == 3
     assert min(b - a for a, b in itertools.pairwise(times)) >= 5 * DAY_S
 
@@ -195,33 +206,146 @@ def test_states_round_trip(history: list[tuple[int, str]]) -> None:
     subject = engine()
     for offset, (day, effect) in enumerate(history):
         subject.apply(Event("e", effect, "c", START + day * DAY_S, f"m{offset}", products=("p",)), "s/0", offset)
-    flush(subject, 61)
-    for state in subject.customers():
-        back = decode_state(encode_state(state))
+    _, _, states = flush(subject, 61)
+    subject_again = engine()
+    for key, raw in states.items():
+        subject_again.load(key, raw)
+    subject_again.loaded()
 
-        assert encode_state(back) == encode_state(state)
-        assert feature_vector(back.summaries, START) == pytest.approx(
-            feature_vector(state.summaries, START), nan_ok=True, abs=0
-        )
+    assert all_states(subject_again) == states
+    assert repr(subject_again.customer("c", START)) == repr(subject.customer("c", START))
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x01", b"\x07" + bytes(40), encode_state(CustomerState("c"))[:20]])
-def test_foreign_bytes_are_refused(raw: bytes) -> None:
-    """Bytes that are no state raise StateError, never something else."""
-    with pytest.raises(StateError):
-        decode_state(raw)
+def a_state() -> bytes:
+    subject = engine()
+    subject.apply(order("c", 0, "m"), "purchases/0", 0)
+    return flush(subject, 0)[2]["c"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 20, 300, -1])
+def test_foreign_bytes_are_refused(cut: int) -> None:
+    """Bytes that are no state, or a part of one, raise StateError, never something else."""
+    for raw in (a_state()[:cut], b"\x07" + bytes(400), a_state() + b"more"):
+        with pytest.raises(StateError):
+            split("c", raw)
 
 
 def test_a_state_of_another_layout_is_refused_by_name() -> None:
     """When a group keeps other summaries than before, old states are not misread: the error says what to do."""
+    raw = bytearray(a_state())
+    raw[17] ^= 1
+
+    with pytest.raises(StateError, match="customer 'c' was kept with other summaries; allowed: the same"):
+        engine().load("c", bytes(raw))
+
+
+def test_states_carry_their_owners_epoch() -> None:
+    """A reader can tell from the header alone who wrote a state and when the clock must look."""
+    subject = engine()
+    subject.epoch = 7
+    subject.apply(order("c", 0), "purchases/0", 0)
+    header = peek(flush(subject, 0.5)[2]["c"])
+
+    assert header.epoch == 7
+    assert header.due_at == START + DAY_S
+
+
+def test_a_dump_continues_like_the_original() -> None:
+    """A restored dump is not touched by what the original does later, and both go on alike."""
+    subject = engine()
+    for offset in range(30):
+        subject.apply(order(f"c{offset % 5}", offset, f"m{offset}"), "purchases/0", offset)
+    flush(subject, 30)
+    before = all_states(subject)
+    restored = engine()
+    dump = subject.dump()
+    subject.apply(order("c1", 31), "purchases/0", 31)
+    later = flush(subject, 32)
+    restored.restore(dump)
+    restored.loaded()
+
+    assert all_states(restored) == before
+    restored.apply(order("c1", 31), "purchases/0", 31)
+    assert repr(flush(restored, 32)) == repr(later)
+
+
+def test_a_message_id_is_remembered_as_long_as_the_window_says() -> None:
+    """A retry is noticed among the last ids of the window, also after a restart, and not beyond."""
+    settings = msgspec.structs.replace(SETTINGS, worker=msgspec.structs.replace(SETTINGS.worker, duplicate_window=3))
+    subject = engine(settings)
+    for offset in range(4):
+        subject.apply(order("c", 0, f"m{offset}"), "purchases/0", offset)
+    restored = engine(settings)
+    for key, raw in flush(subject, 0)[2].items():
+        restored.load(key, raw)
+    restored.loaded()
+
+    assert [restored.apply(order("c", 0, f"m{3 - i}"), "purchases/0", 10 + i) for i in range(4)] == [
+        DUPLICATE, DUPLICATE, DUPLICATE, APPLIED,
+    ]  # fmt: skip
+
+
+def test_too_late_events_change_nothing() -> None:
+    """An event before `late_before` is told apart, unless it was applied before."""
     subject = engine()
     subject.apply(order("c", 0), "purchases/0", 0)
-    state = subject.customer("c")
-    assert state is not None
-    state.summaries["purchases"].totals.append(0)
+    flush(subject, 1)
+    subject.late_before = START + 5 * DAY_S
 
-    with pytest.raises(StateError, match="customer 'c' was kept with other summaries of purchases; allowed: the same"):
-        decode_state(encode_state(state))
+    assert subject.apply(order("c", 0), "purchases/0", 0) == REPLAYED
+    assert subject.apply(order("c", 4.9), "purchases/0", 1) == LATE
+    assert subject.apply(order("stranger", 4.9), "purchases/0", 2) == LATE
+    assert subject.apply(order("c", 5), "purchases/0", 3) == APPLIED
+    assert facts(subject, day=5)["features"]["orders_total"] == 2
+    assert "stranger" not in subject
+
+
+def test_idle_customers_leave_memory_and_come_back() -> None:
+    """Who has left and was silent for long is taken out, and an event brings back the very state."""
+    subject, attic = engine(), dict[str, bytes]()
+    for offset, customer in enumerate(["gone", "here"]):
+        subject.apply(order(customer, 0), "purchases/0", offset)
+    flush(subject, 0.5)
+    subject.apply(cancel("gone", 1), "purchases/0", 2)
+    for day in range(2, 40, 10):
+        flush(subject, day)
+    early = subject.evict(START + 40 * DAY_S, 60 * DAY_S, 10)
+    attic.update(subject.evict(START + 70 * DAY_S, 60 * DAY_S, 10))
+    subject.missing = attic.get
+
+    assert early == []
+    assert (list(attic), len(subject)) == (["gone"], 1)
+    subject.apply(order("gone", 71), "purchases/0", 5)
+    scores, _, _ = flush(subject, 71)
+    assert [(s.customer_id, s.revision, s.features["orders_total"]) for s in scores if s.customer_id == "gone"] == [
+        ("gone", 3, 2.0)
+    ]
+    assert subject.apply(order("gone", 71), "purchases/0", 5) == REPLAYED
+
+
+def test_retelling_emits_again_what_did_not_change() -> None:
+    """State and score of a customer can be asked for again; strangers are ignored."""
+    subject = engine()
+    subject.apply(order("c", 0), "purchases/0", 0)
+    first, _, _ = flush(subject, 0.1)
+    subject.retell(["c", "stranger"])
+    scores, _, states = flush(subject, 0.1)
+
+    assert [s.revision for s in scores] == [first[0].revision + 1]
+    assert list(states) == ["c"]
+
+
+def test_a_poisonous_event_is_found_and_the_others_count() -> None:
+    """An event that our own code fails on is handed back with its traceback; the rest of the turn is applied."""
+    subject = engine()
+    bad = Event("Order Completed", "order", "c", START, value=float("nan"))
+    for offset, event in enumerate([order("c", 0), bad, order("d", 0)]):
+        assert subject.apply(event, "purchases/0", offset) == APPLIED
+    scores, _, _ = flush(subject, 0)
+
+    assert [(p.event, p.source, p.offset) for p in subject.poison] == [(bad, "purchases/0", 1)]
+    assert "ValueError" in subject.poison[0].traceback
+    assert {s.customer_id: s.features["orders_total"] for s in scores} == {"c": 1.0, "d": 1.0}
 
 
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=20))

@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
+import pytest
 
 from app.settings import to_env
 from models.churn.serving import ServingModel
 from models.engine import Engine
 from models.events.decode import decode
 from models.events.types import Event
-from models.features import FEATURE_VERSION, FEATURES
+from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES
 from models.records import Score
 from models.settings import BrokerSettings, HttpSettings, Settings, WorkerSettings
-from models.state import CustomerState, decode_state
+from models.table import Table
 from streams.chunks import BatchProducer, Outgoing
 from streams.telemetry import Telemetry
 from streams.topics import CHANGELOG, CLICKSTREAM, PURCHASES, QUARANTINE, SCORES, topic_name
@@ -80,9 +82,9 @@ async def read_all(broker: BrokerSettings, logical: str, partitions: int) -> lis
     return [r for p in range(partitions) async for records in read_to_end(broker, name, p) for r in records]
 
 
-async def states(broker: BrokerSettings) -> dict[str, CustomerState]:
-    newest = {r.key.decode(): r.value for r in await read_all(broker, CHANGELOG, broker.partitions)}
-    return {key: decode_state(raw) for key, raw in newest.items()}
+async def states(broker: BrokerSettings) -> Table:
+    newest = {r.key.decode(): r.value for r in await read_all(broker, CHANGELOG, broker.partitions) if r.key[0]}
+    return Table.of(newest.items())
 
 
 def history(count: int, customers: int = 40, seed: int = 3) -> list[tuple[str, dict[str, Any]]]:
@@ -121,18 +123,14 @@ def offline(settings: Settings, events: Iterable[tuple[str, dict[str, Any]]]) ->
     return engine
 
 
-def assert_same_facts(found: dict[str, CustomerState], expected: Engine) -> None:
-    """The tables agree in every count, sum and time of every customer."""
-    wanted = {state.customer_id: state for state in expected.customers()}
-    assert found.keys() == wanted.keys()
-    for key, state in found.items():
-        for group, summary in wanted[key].summaries.items():
-            mine = state.summaries[group]
-            # Old tiles are dropped by the clock; what is left must be equal.
-            assert {day: mine.tiles[day] for day in mine.tiles} == {day: summary.tiles[day] for day in mine.tiles}
-            assert (mine.totals, mine.firsts, mine.lasts, mine.sketch) == (
-                summary.totals, summary.firsts, summary.lasts, summary.sketch,
-            )  # fmt: skip
+def assert_same_facts(found: Table, expected: Engine) -> None:
+    """The tables agree in every feature of every customer, soon after all events."""
+    later = START + 30 * 86_400.0
+    wanted = expected.features(expected.customer_ids, later)
+    rows = dict(zip(found.ids, found.features(np.arange(len(found)), later).tolist(), strict=True))
+    assert rows.keys() == wanted.keys()
+    for key, row in rows.items():
+        assert row == pytest.approx(wanted[key], rel=1e-9, nan_ok=True), key
 
 
 def test_hostile_events_are_processed_or_quarantined_and_the_worker_lives(broker: BrokerSettings) -> None:
@@ -162,7 +160,7 @@ def test_hostile_events_are_processed_or_quarantined_and_the_worker_lives(broker
         kept = Counter(base64.b64decode(r["raw"]) if r["raw"] is not None else None for r in records)
         assert kept == Counter(h.raw for h in HOSTILE if h.expected not in {PROCESSED, DUPLICATE})
         table = await states(broker)
-        assert {h.customer_id for h in HOSTILE if h.customer_id} <= table.keys()
+        assert {h.customer_id for h in HOSTILE if h.customer_id} <= set(table.ids)
         assert "good" in {
             msgspec.json.decode(r.value, type=Score).customer_id for r in await read_all(broker, SCORES, 4)
         }
@@ -182,9 +180,10 @@ def test_duplicates_in_the_corpus_count_once(embedded_settings: BrokerSettings) 
             )
         twice = next(h for h in HOSTILE if h.expected == DUPLICATE)
         original = next(h for h in HOSTILE if h.raw == twice.raw and h.expected == PROCESSED)
-        state = (await states(embedded_settings))[original.customer_id or ""]
+        table = await states(embedded_settings)
+        row = table.features(np.array([table.index[original.customer_id or ""]]), START)[0]
 
-        assert state.summaries["tenure"].totals == [1]
+        assert row[FEATURE_NAMES.index("events_total")] == 1
 
     asyncio.run(scenario())
 

@@ -1,0 +1,178 @@
+"""Folding a turn's events into the table: all customers and parts at once, all or nothing.
+
+`fold` first computes everything from the events and the table, then writes; an exception leaves the table as it was,
+so the caller can look for the event that caused it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events.types import Event
+from models.features import GROUPS, LISTENERS
+from models.features.layout import DAY_S, TILE_DAYS, Array, Integers, Layout, Parts
+from models.features.sketch import add_items
+from models.table import PARTS, SKETCHES, SPANS, TILES, Rows, Table
+
+
+class Applied(NamedTuple):
+    """An event that passed the guards, and its customer's row."""
+
+    row: int
+    event: Event
+
+
+class _Heard:
+    """What one group heard in a turn, by event."""
+
+    __slots__ = ("rows", "times", "values")
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.times: list[float] = []
+        self.values: list[float] = []
+
+
+class _Change(NamedTuple):
+    """What is to be written for one group."""
+
+    group: int
+    rows: Rows
+    columns: Array
+    tiles: list[bytes] | None
+
+
+def fold(table: Table, applied: Sequence[Applied], now: float) -> None:
+    """Fold events in; tiles that no window can see any more at or after `now` are dropped on the way.
+
+    Raises whatever a group's `observe` or `items` raises; the table is unchanged then.
+    """
+    heard, sketches = _listen(table, applied)
+    changes = [_change(table, i, one, now) for i, one in enumerate(heard) if one.rows]
+    for i, group_sketches in enumerate(sketches):
+        kept = table.blobs[SKETCHES[i]]
+        for row, sketch in group_sketches.items():
+            kept[row] = sketch
+    for change in changes:
+        table.core[change.rows, SPANS[change.group]] = change.columns
+        if change.tiles is not None:
+            kept = table.blobs[TILES[change.group]]
+            for row, tiles in zip(change.rows.tolist(), change.tiles, strict=True):
+                kept[row] = tiles
+
+
+def _listen(table: Table, applied: Sequence[Applied]) -> tuple[list[_Heard], list[dict[int, bytes]]]:
+    heard = [_Heard() for _ in GROUPS]
+    sketches: list[dict[int, bytes]] = [defaultdict(bytes) for _ in GROUPS]
+    for row, event in applied:
+        for i in LISTENERS.get(event.effect, ()):
+            group = GROUPS[i]
+            values = group.observe(event)
+            if values is None:
+                continue
+            one = heard[i]
+            one.rows.append(row)
+            one.times.append(event.time)
+            one.values.extend(values)
+            if group.layout.sketch and (items := group.items(event)):
+                known = sketches[i].get(row)
+                before = table.blobs[SKETCHES[i]][row] if known is None else known
+                after = add_items(before, items)
+                if after is not before:
+                    sketches[i][row] = after
+    return heard, sketches
+
+
+def _change(table: Table, group: int, heard: _Heard, now: float) -> _Change:
+    layout, parts = GROUPS[group].layout, PARTS[group]
+    rows, owner = np.unique(np.array(heard.rows, dtype=np.int64), return_inverse=True)
+    times = np.array(heard.times)
+    values = np.array(heard.values, dtype=np.float64).reshape(len(times), layout.inputs)
+    columns = merge_columns(parts, table.core[rows, SPANS[group]], owner, times, values)
+    tiles = None
+    if layout.tiles is not None:
+        kept = table.blobs[TILES[group]]
+        days = np.floor(times / DAY_S)
+        tiles = merge_tiles(layout, [kept[row] for row in rows.tolist()], owner, days, values[:, parts.in_tiles], now)
+    return _Change(group, rows, columns, tiles)
+
+
+def merge_columns(parts: Parts, columns: Array, owner: Integers, times: Array, values: Array) -> Array:
+    """The columns of some customers with what events add: `owner[i]` is the customer of event i. Changes `columns`."""
+    size = len(columns)
+    for at, column in zip(range(parts.totals.start, parts.totals.stop), values[:, parts.in_totals].T, strict=True):
+        columns[:, at] += np.bincount(owner, weights=column, minlength=size)
+    if len(parts.half_lives):
+        _add_decayed(parts, columns, owner, times, values[:, parts.in_decayed])
+    for span, told, merge in (
+        (parts.firsts, values[:, parts.in_firsts], np.minimum), (parts.lasts, values[:, parts.in_lasts], np.maximum),
+    ):  # fmt: skip
+        for at, flags in zip(range(span.start, span.stop), told.T, strict=True):
+            which = ~np.isnan(flags)
+            merge.at(columns[:, at], owner[which], times[which])
+    for at, told_values in zip(
+        range(parts.latest.start, parts.latest.stop, 2), values[:, parts.in_latest].T, strict=True
+    ):
+        which = ~np.isnan(told_values)
+        _keep_latest(columns[:, at : at + 2], owner[which], times[which], told_values[which])
+    return columns
+
+
+def _add_decayed(parts: Parts, columns: Array, owner: Integers, times: Array, amounts: Array) -> None:
+    before = columns[:, parts.anchor][:, 0]
+    after = before.copy()
+    np.maximum.at(after, owner, times)
+    moved, late = (after - before) / DAY_S, (after[owner] - times) / DAY_S
+    for i, half_life in enumerate(parts.half_lives):
+        added = np.bincount(owner, weights=amounts[:, i] * np.exp2(-late / half_life), minlength=len(columns))
+        at = parts.decayed.start + i
+        columns[:, at] = columns[:, at] * np.exp2(-moved / half_life) + added
+    columns[:, parts.anchor.start] = after
+
+
+def _keep_latest(pair: Array, owner: Integers, times: Array, values: Array) -> None:
+    # Rare enough (one per conversation) for a loop. The greater value wins a tie in time, whatever comes first.
+    for who, time, value in zip(owner.tolist(), times.tolist(), values.tolist(), strict=True):
+        if time > pair[who, 0] or (time == pair[who, 0] and not value <= pair[who, 1]):
+            pair[who] = time, value
+
+
+def merge_tiles(
+    layout: Layout, kept: list[bytes], owner: Integers, days: Array, values: Array, now: float
+) -> list[bytes]:
+    """The tiles of some customers with more tiles merged in: row i of `values` belongs to customer `owner[i]`.
+
+    Tiles are kept in order of their day, one per day, none older than the widest window as of `now`.
+    """
+    dtype = layout.tile_dtype()
+    old = np.frombuffer(b"".join(kept), dtype=dtype)
+    lengths = np.fromiter(map(len, kept), dtype=np.int64, count=len(kept)) // dtype.itemsize
+    owners = np.concatenate((np.repeat(np.arange(len(kept)), lengths), owner))
+    all_days = np.concatenate((old["day"].astype(np.int64), days.astype(np.int64)))
+    seen = all_days > np.floor(now / DAY_S) - TILE_DAYS
+    order = np.flatnonzero(seen)
+    order = order[np.lexsort((all_days[order], owners[order]))]
+    owners, all_days = owners[order], all_days[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (owners[1:] != owners[:-1]) | (all_days[1:] != all_days[:-1])
+    starts = np.flatnonzero(fresh)
+    merged = np.zeros(len(starts), dtype=dtype)
+    merged["day"] = all_days[starts]
+    for i, counter in enumerate(layout.counters):
+        column = np.concatenate((old[f"c{i}"], values[:, i].astype(counter.dtype)))[order]
+        if len(column):
+            merged[f"c{i}"] = _MERGES[counter.merge].reduceat(column, starts)
+    return _cut(merged.tobytes(), np.bincount(owners[starts], minlength=len(kept)) * dtype.itemsize)
+
+
+def _cut(joined: bytes, lengths: npt.NDArray[np.int64]) -> list[bytes]:
+    ends = np.cumsum(lengths).tolist()
+    return [joined[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+_MERGES: dict[str, np.ufunc] = {"sum": np.add, "bits": np.bitwise_or, "min": np.minimum}

@@ -1,0 +1,110 @@
+"""Which scores are worth telling, and the records that tell them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.churn.serving import Scored, ServingModel
+from models.features import FEATURE_NAMES, FEATURE_VERSION
+from models.guards import offsets_of
+from models.ranks import Ranks
+from models.records import ModelRef, Reason, Score
+from models.scoring import iso, readable, score_id, served
+from models.settings import Settings
+from models.table import BAND, EMITTED_AT, PROBABILITY, REVISION, Mask, Rows, Table
+
+Served = npt.NDArray[np.float32]
+Stamps = tuple[float, float, float]
+#: Names of the band codes of the table; 0 stands for nothing told yet.
+BANDS = ("", "low", "medium", "high", "critical", "left")
+LEFT = float(BANDS.index("left"))
+
+
+class Teller:
+    """Decides and writes the scores of one partition's table."""
+
+    def __init__(self, settings: Settings, sources: tuple[str, ...]) -> None:
+        self.ranks = Ranks()
+        self._score = settings.score
+        self._label = settings.label
+        self._sources = sources
+        self._steps = np.array([settings.score.medium_from, settings.score.high_from, settings.score.critical_from])
+
+    def rows_of(self, table: Table, rows: Rows, now: float) -> Served:
+        """The vectors of some customers as models see them."""
+        return served(table.features(rows, now))
+
+    def tell(
+        self, table: Table, model: ServingModel, rows: Rows, x: Served, scored: Scored, again: Mask, now: float,
+        stamps: Stamps,
+    ) -> tuple[Mask, list[Score]]:  # fmt: skip
+        """Tell the scores that changed, are old, or are asked for `again`; the mask says which rows were told."""
+        last = table.core[rows]
+        probability: npt.NDArray[np.float64] = np.asarray(scored.probability, dtype=np.float64)
+        bands = 1.0 + np.searchsorted(self._steps, probability, side="right")
+        told = (
+            again
+            | (last[:, REVISION] == 0)
+            | (bands != last[:, BAND])
+            # Nothing told yet, or told while out of the cohort: no probability to compare with.
+            | ~(np.abs(probability - last[:, PROBABILITY]) < self._score.min_change)
+            | (now - last[:, EMITTED_AT] >= self._score.refresh_every_s)
+        )
+        chosen = np.flatnonzero(told)
+        reasons = model.reasons(x[chosen], self._score.top_reasons)
+        self._write(table, rows[chosen], probability[chosen], bands[chosen], now)
+        return told, self._records(table, model, rows[chosen], x[chosen], reasons, stamps)
+
+    def leave(self, table: Table, model: ServingModel, rows: Rows, now: float, stamps: Stamps) -> list[Score]:
+        """Tell that customers are out of the cohort: they have left, or were silent for too long."""
+        if not len(rows):
+            return []
+        self._write(table, rows, np.full(len(rows), np.nan), np.full(len(rows), LEFT), now)
+        nothing: list[tuple[Reason, ...]] = [()] * len(rows)
+        return self._records(table, model, rows, self.rows_of(table, rows, now), nothing, stamps)
+
+    def _write(
+        self, table: Table, rows: Rows, probability: npt.NDArray[np.float64], bands: npt.NDArray[np.float64], now: float
+    ) -> None:
+        core = table.core
+        self.ranks.move(core[rows, PROBABILITY], probability)
+        core[rows, PROBABILITY], core[rows, BAND] = probability, bands
+        core[rows, REVISION] += 1
+        core[rows, EMITTED_AT] = now
+
+    def _records(
+        self, table: Table, model: ServingModel, rows: Rows, x: Served, reasons: list[tuple[Reason, ...]],
+        stamps: Stamps,
+    ) -> list[Score]:  # fmt: skip
+        as_of, watermark, scored_at = map(iso, stamps)
+        block = table.core[rows]
+        told = np.where(np.isnan(block[:, PROBABILITY]), 1.0, block[:, PROBABILITY])
+        columns = zip(
+            rows.tolist(), told.tolist(), block[:, BAND].tolist(), block[:, REVISION].tolist(), reasons,
+            self.ranks.percentiles(told).tolist(), readable(x).tolist(), strict=True,
+        )  # fmt: skip
+        ref = ModelRef(model.source, model.version)
+        return [
+            Score(
+                score_id=score_id(table.ids[row], int(revision), as_of, model.version),
+                customer_id=table.ids[row],
+                probability=probability,
+                band=BANDS[int(band)],
+                likelihood_to_churn=band != LEFT and probability >= self._score.likely_from,
+                eligible=band != LEFT,
+                percentile=percentile,
+                horizon_days=self._label.horizon_days,
+                label_kind=self._label.kind,
+                reasons=why,
+                model=ref,
+                feature_version=FEATURE_VERSION,
+                source_offsets=offsets_of(table, row, self._sources),
+                as_of=as_of,
+                event_watermark=watermark,
+                scored_at=scored_at,
+                revision=int(revision),
+                features=dict(zip(FEATURE_NAMES, features, strict=True)),
+            )
+            for row, probability, band, revision, why, percentile, features in columns
+        ]
