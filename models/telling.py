@@ -41,8 +41,8 @@ class Teller:
     ) -> tuple[Mask, list[Score]]:  # fmt: skip
         """Tell the scores that changed, are old, or are asked for `again`; the mask says which rows were told."""
         last = table.core[rows]
-        probability: npt.NDArray[np.float64] = np.asarray(scored.probability, dtype=np.float64)
-        bands = 1.0 + np.searchsorted(self._steps, probability, side="right")
+        probability = scored.probability
+        bands = (1 + np.searchsorted(self._steps, probability, side="right")).astype(np.float64)
         told = (
             again
             | (last[:, REVISION] == 0)
