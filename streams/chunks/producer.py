@@ -52,21 +52,28 @@ class BatchProducer:
 
     async def send(self, topic: str, partition: int, records: Iterable[Outgoing]) -> list[asyncio.Future[Any]]:
         """Queue records for one partition in order; return futures that end when the broker has them."""
-        client, futures = self.client, []
-        batch, empty = client.create_batch(), True
+        return [future for future, _ in await self.send_counted(topic, partition, records)]
+
+    async def send_counted(
+        self, topic: str, partition: int, records: Iterable[Outgoing]
+    ) -> list[tuple[asyncio.Future[Any], int]]:
+        """As `send`, each future with its number of records: they lie from `future.result().offset` on."""
+        client, sent, count = self.client, list[tuple[asyncio.Future[Any], int]](), 0
+        batch = client.create_batch()
         for record in records:
             if not self._append(batch, record):
-                if not empty:
-                    futures.append(await client.send_batch(batch, topic, partition=partition))
+                if count:
+                    sent.append((await client.send_batch(batch, topic, partition=partition), count))
                     batch = client.create_batch()
-                if empty or not self._append(batch, record):
-                    futures.append(await self._send_alone(topic, partition, record))
-                    empty = True
+                if not count or not self._append(batch, record):
+                    sent.append((await self._send_alone(topic, partition, record), 1))
+                    count = 0
                     continue
-            empty = False
-        if not empty:
-            futures.append(await client.send_batch(batch, topic, partition=partition))
-        return futures
+                count = 0
+            count += 1
+        if count:
+            sent.append((await client.send_batch(batch, topic, partition=partition), count))
+        return sent
 
     @staticmethod
     def _append(batch: Any, record: Outgoing) -> bool:
