@@ -74,24 +74,31 @@ class Attic:
         self._empty = False
 
     def take(self, customer_id: str) -> bytes | None:
-        """The state of an evicted customer, None if unknown. The row stays. Raises AtticUnusable."""
+        """The state of an evicted customer, None if unknown. The row stays.
+
+        Raises AtticUnusable; if the cause is damage, the file is removed.
+        """
         if self._empty:
             return None
         try:
-            row = self._db.execute("SELECT state, checksum FROM customers WHERE id = ?", (customer_id,)).fetchone()
-        except sqlite3.Error as exc:
+            return self._find(customer_id)
+        except sqlite3.OperationalError as exc:
             raise self._unusable("read", exc) from exc
-        if row is None:
-            return None
-        state, checksum = row
-        if checksum != _checksum(customer_id, state):
-            msg = f"cannot use attic {self.path}: checksum of customer {customer_id!r} does not match"
-            raise AtticUnusable(msg)
-        return bytes(state)
+        except sqlite3.DatabaseError as exc:
+            # The next start finds no attic that fits its snapshot, and reads all from the changelog.
+            self._remove()
+            raise self._unusable("use", exc) from exc
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _find(self, customer_id: str) -> bytes | None:
+        row = self._db.execute("SELECT state, checksum FROM customers WHERE id = ?", (customer_id,)).fetchone()
+        if row is not None and row[1] != _checksum(customer_id, row[0]):
+            msg = f"checksum of customer {customer_id!r} does not match"
+            raise sqlite3.DatabaseError(msg)
+        return None if row is None else bytes(row[0])
 
     def _open_or_replace(self) -> None:
         try:

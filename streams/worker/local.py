@@ -42,7 +42,7 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     `marker` and `offset` are the uuid and the place of the marker record in changelog `topic`; `scores` is the offset
     in the scores topic up to which the scores agree with the states. `attic` and `attic_writes` name the store of the
-    evicted customers. `watermark` and `written_at` are epoch seconds.
+    evicted customers. `written_at` is epoch seconds.
     """
 
     layout: str
@@ -54,7 +54,6 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True):
     scores: int
     attic: str
     attic_writes: int
-    watermark: float
     written_at: float
     rows: int = 0
     width: int = 0
@@ -82,6 +81,16 @@ def write_snapshot(path: Path, header: SnapshotHeader, dump: TableDump) -> int:
     finally:
         scratch.unlink(missing_ok=True)
     return size
+
+
+def read_header(path: Path, layout: str) -> SnapshotHeader:
+    """What a file says of itself, before it is read whole. Raises SnapshotUnusable as `read_snapshot` does."""
+    try:
+        with path.open("rb") as file:
+            return _read_header(path, file, layout)
+    except OSError as exc:
+        msg = f"cannot read local state {path}: {exc.strerror or exc}"
+        raise SnapshotUnusable(msg) from exc
 
 
 def read_snapshot(path: Path, layout: str) -> tuple[SnapshotHeader, TableDump]:
@@ -114,7 +123,7 @@ def _sections(header: SnapshotHeader, dump: TableDump) -> Iterator[tuple[int, It
     packed = msgspec.msgpack.encode(header)
     yield len(packed), (packed,)
     yield from _column([key.encode("utf-8", "surrogatepass") for key in dump.ids])
-    core = memoryview(np.ascontiguousarray(dump.core, dtype="<f8").reshape(-1)).cast("B")
+    core = np.ascontiguousarray(dump.core, dtype="<f8").reshape(-1).data.cast("B")
     yield core.nbytes, (core[start : start + _BYTES] for start in range(0, core.nbytes, _BYTES))
     for blobs in dump.blobs:
         yield from _column(blobs)
@@ -149,6 +158,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path, file: BinaryIO, layout: str) -> tuple[SnapshotHeader, TableDump]:
+    header = _read_header(path, file, layout)
+    ids = [key.decode("utf-8", "surrogatepass") for key in _read_column(path, file, header.rows)]
+    core: npt.NDArray[np.float64] = np.empty((header.rows, header.width), dtype="<f8")
+    _read_section(path, file, core.reshape(-1).data.cast("B"))
+    blobs = tuple(_read_column(path, file, header.rows) for _ in range(header.columns))
+    if file.read(1):
+        msg = f"cannot read local state {path}: it goes on behind its end"
+        raise SnapshotUnusable(msg)
+    return header, TableDump(header.layout, ids, core, blobs)
+
+
+def _read_header(path: Path, file: BinaryIO, layout: str) -> SnapshotHeader:
     if file.read(len(_MAGIC)) != _MAGIC:
         msg = f"cannot read local state {path}: not a file of format {FORMAT}"
         raise SnapshotUnusable(msg)
@@ -160,30 +181,24 @@ def _read(path: Path, file: BinaryIO, layout: str) -> tuple[SnapshotHeader, Tabl
     if header.layout != layout:
         msg = f"cannot use local state {path}: it has layout {header.layout}, allowed: {layout}"
         raise SnapshotUnusable(msg)
-    ids = [key.decode("utf-8", "surrogatepass") for key in _read_column(path, file, header.rows)]
-    core: npt.NDArray[np.float64] = np.frombuffer(_read_section(path, file), dtype="<f8")
-    if core.size != header.rows * header.width:
-        msg = f"cannot read local state {path}: {core.size} numbers, needed: {header.rows} x {header.width}"
-        raise SnapshotUnusable(msg)
-    blobs = tuple(_read_column(path, file, header.rows) for _ in range(header.columns))
-    if file.read(1):
-        msg = f"cannot read local state {path}: it goes on behind its end"
-        raise SnapshotUnusable(msg)
-    return header, TableDump(header.layout, ids, core.reshape(header.rows, header.width), blobs)
+    return header
 
 
-def _read_section(path: Path, file: BinaryIO) -> bytearray:
+def _read_section(path: Path, file: BinaryIO, into: memoryview | None = None) -> bytes:
+    """The payload of the next section; empty if it went `into` memory of the same size."""
     prefix = file.read(_NUMBER.size)
     left = os.fstat(file.fileno()).st_size - file.tell()
     size = _NUMBER.unpack(prefix)[0] if len(prefix) == _NUMBER.size else left
-    if size + _NUMBER.size > left:
-        msg = f"cannot read local state {path}: it ends at byte {file.tell() + left}, in the middle of a section"
+    if size + _NUMBER.size > left or (into is not None and size != into.nbytes):
+        msg = f"cannot read local state {path}: a section of {size} bytes does not fit, {left} bytes are left"
         raise SnapshotUnusable(msg)
     digest = xxhash.xxh3_64(prefix)
-    # Writable, so that the core matrix can live on in these bytes.
-    payload = bytearray(size)
-    file.readinto(payload)  # type: ignore[attr-defined]
-    digest.update(payload)
+    payload = b""
+    if into is None:
+        payload = file.read(size)
+    else:
+        file.readinto(into)  # type: ignore[attr-defined]
+    digest.update(payload if into is None else into)
     if file.read(_NUMBER.size) != _NUMBER.pack(digest.intdigest()):
         msg = f"cannot read local state {path}: checksum of the section before byte {file.tell()} does not match"
         raise SnapshotUnusable(msg)
@@ -192,7 +207,7 @@ def _read_section(path: Path, file: BinaryIO) -> bytearray:
 
 def _read_column(path: Path, file: BinaryIO, rows: int) -> list[bytes]:
     lengths = np.frombuffer(_read_section(path, file), dtype="<u4")
-    joined = bytes(_read_section(path, file))
+    joined = _read_section(path, file)
     bounds = [0, *np.cumsum(lengths, dtype=np.int64).tolist()]
     if len(lengths) != rows or bounds[-1] != len(joined):
         msg = f"cannot read local state {path}: {len(lengths)} values of {bounds[-1]} bytes in {len(joined)} bytes"

@@ -1,0 +1,111 @@
+"""What a partition's turns produce, made durable in an order that loses nothing.
+
+A turn's outputs - scores, examples, quarantine and re-routed records - are sent at once, its states only when the
+outputs are acknowledged. A state says what was told; if it became durable first, a crash before the outputs would
+swallow them: the events, read again, would be known already. The other way round they are told twice, with the same
+ids. When the states are acknowledged too, the turn's chunks are - in the order of the turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from models.settings import BrokerSettings
+from streams.chunks import BatchProducer, Outgoing, ack, wait_all
+from streams.topics import CHANGELOG, SCORES, topic_name
+from streams.worker.align import Batch
+from streams.worker.ownership import Ownership
+
+_MAX_UNSETTLED = 4
+Sent = list[tuple[asyncio.Future[Any], int]]
+Place = tuple[str, int]
+
+
+class _Turn:
+    """One turn on its way."""
+
+    __slots__ = ("batches", "outputs", "scores", "sent", "states")
+
+    def __init__(self, outputs: Sent, scores: Sent, states: list[Outgoing], batches: list[Batch]) -> None:
+        self.outputs = outputs
+        self.scores = scores
+        self.states = states
+        self.sent: Sent | None = None
+        self.batches = batches
+
+    @property
+    def told(self) -> bool:
+        """Whether all outputs are acknowledged, or one failed."""
+        return all(future.done() for future, _ in (*self.outputs, *self.scores))
+
+
+class Outbox:
+    """Sends for one partition.
+
+    `guard` is called before anything is sent and raises if nothing may be; `settled` after a turn is durable.
+    Failed sends are raised by the next call, and nothing behind them is acknowledged.
+    """
+
+    def __init__(
+        self, broker: BrokerSettings, ownership: Ownership, producer: BatchProducer,
+        guard: Callable[[], None], settled: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._broker = broker
+        self._ownership = ownership
+        self._producer = producer
+        self._guard = guard
+        self._settled = settled
+        self._turns: deque[_Turn] = deque()
+        self._busy = asyncio.Lock()
+
+    async def put(self, outputs: dict[Place, list[Outgoing]], states: list[Outgoing], batches: list[Batch]) -> None:
+        """Send a turn's outputs now and its states in time. Waits while too many turns are unsettled."""
+        await self.settle(_MAX_UNSETTLED - 1)
+        self._guard()
+        told: Sent = []
+        scores: Sent = []
+        for (logical, partition), records in outputs.items():
+            sent = await self._send(logical, partition, records)
+            (scores if logical == SCORES else told).extend(sent)
+        async with self._busy:
+            self._turns.append(_Turn(told, scores, states, batches))
+            await self._send_ready_states()
+
+    async def settle(self, keep: int = 0) -> None:
+        """Wait until at most `keep` turns are unsettled, acknowledging chunks in order."""
+        async with self._busy:
+            while len(self._turns) > keep:
+                turn = self._turns[0]
+                await _wait((*turn.outputs, *turn.scores))
+                await self._send_ready_states()
+                await _wait(turn.sent or ())
+                self._turns.popleft()
+                self._note(turn)
+                for batch in turn.batches:
+                    ack(batch.faust_event)
+                self._settled()
+
+    async def _send_ready_states(self) -> None:
+        for turn in self._turns:
+            if turn.sent is not None:
+                continue
+            if not turn.told:
+                return
+            await _wait((*turn.outputs, *turn.scores))
+            self._guard()
+            turn.sent = await self._send(CHANGELOG, self._ownership.number, turn.states) if turn.states else []
+
+    async def _send(self, logical: str, partition: int, records: Iterable[Outgoing]) -> Sent:
+        return await self._producer.send_counted(topic_name(self._broker, logical), partition, records)
+
+    def _note(self, turn: _Turn) -> None:
+        for logical, sent in ((SCORES, turn.scores), (CHANGELOG, turn.sent or [])):
+            for future, count in sent:
+                self._ownership.lanes[logical].wrote(future.result().offset, count)
+
+
+async def _wait(sent: Iterable[tuple[asyncio.Future[Any], int]]) -> None:
+    await wait_all(future for future, _ in sent)
