@@ -112,7 +112,7 @@ class Engine:
         """Everything known of one customer as of `now`, in plain types; None if unknown."""
         self._fold(now)
         row = self._table.index.get(customer_id)
-        return None if row is None else customer_facts(self._table, row, now, self._guards.sources)
+        return None if row is None else customer_facts(self._table, row, now, self._guards.names)
 
     def features(self, customer_ids: Iterable[str], now: float) -> dict[str, list[float]]:
         """Exact feature vectors as of `now` of those customers that are known."""
@@ -155,11 +155,15 @@ class Engine:
             if late:
                 return LATE
             row = self._new_row(event.customer_id)
-        if not self._guards.passes(source, offset) and self._is_replayed(row, source, offset):
+        guard = self._guards.sources[source]
+        if offset > guard.seen:
+            guard.seen = offset
+        elif self._is_replayed(row, source, offset):
             return REPLAYED
         if late:
             return LATE
-        self._guards.note(row, source, offset)
+        guard.rows.append(row)
+        guard.offsets.append(offset)
         self._touched.add(row)
         if event.message_id is not None:
             recent = table.blobs[t.RECENT]

@@ -6,7 +6,6 @@ so the caller can look for the event that caused it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,12 +18,8 @@ from models.features.layout import DAY_S, TILE_DAYS, Array, Integers, Layout, Pa
 from models.features.sketch import add_items
 from models.table import PARTS, SKETCHES, SPANS, TILES, Rows, Table
 
-
-class Applied(NamedTuple):
-    """An event that passed the guards, and its customer's row."""
-
-    row: int
-    event: Event
+#: An event that passed the guards, behind its customer's row.
+Applied = tuple[int, Event]
 
 
 class _Heard:
@@ -54,37 +49,38 @@ def fold(table: Table, applied: Sequence[Applied], now: float) -> None:
     """
     heard, sketches = _listen(table, applied)
     changes = [_change(table, i, one, now) for i, one in enumerate(heard) if one.rows]
-    for i, group_sketches in enumerate(sketches):
-        kept = table.blobs[SKETCHES[i]]
-        for row, sketch in group_sketches.items():
-            kept[row] = sketch
+    for blob, changed in zip(SKETCHES, sketches, strict=True):
+        if blob is not None:
+            for row, sketch in changed.items():
+                table.blobs[blob][row] = sketch
     for change in changes:
         table.core[change.rows, SPANS[change.group]] = change.columns
-        if change.tiles is not None:
-            kept = table.blobs[TILES[change.group]]
+        blob = TILES[change.group]
+        if blob is not None and change.tiles is not None:
+            kept = table.blobs[blob]
             for row, tiles in zip(change.rows.tolist(), change.tiles, strict=True):
                 kept[row] = tiles
 
 
 def _listen(table: Table, applied: Sequence[Applied]) -> tuple[list[_Heard], list[dict[int, bytes]]]:
     heard = [_Heard() for _ in GROUPS]
-    sketches: list[dict[int, bytes]] = [defaultdict(bytes) for _ in GROUPS]
+    sketches: list[dict[int, bytes]] = [{} for _ in GROUPS]
+    listeners = {
+        effect: [(GROUPS[i].observe, GROUPS[i].items, heard[i], SKETCHES[i], sketches[i]) for i in groups]
+        for effect, groups in LISTENERS.items()
+    }
     for row, event in applied:
-        for i in LISTENERS.get(event.effect, ()):
-            group = GROUPS[i]
-            values = group.observe(event)
+        for observe, items, one, blob, changed in listeners.get(event.effect, ()):
+            values = observe(event)
             if values is None:
                 continue
-            one = heard[i]
             one.rows.append(row)
             one.times.append(event.time)
             one.values.extend(values)
-            if group.layout.sketch and (items := group.items(event)):
-                known = sketches[i].get(row)
-                before = table.blobs[SKETCHES[i]][row] if known is None else known
-                after = add_items(before, items)
-                if after is not before:
-                    sketches[i][row] = after
+            if blob is not None and (named := items(event)):
+                before = changed.get(row)
+                after = add_items(table.blobs[blob][row] if before is None else before, named)
+                changed[row] = after
     return heard, sketches
 
 
@@ -94,9 +90,9 @@ def _change(table: Table, group: int, heard: _Heard, now: float) -> _Change:
     times = np.array(heard.times)
     values = np.array(heard.values, dtype=np.float64).reshape(len(times), layout.inputs)
     columns = merge_columns(parts, table.core[rows, SPANS[group]], owner, times, values)
-    tiles = None
-    if layout.tiles is not None:
-        kept = table.blobs[TILES[group]]
+    tiles, blob = None, TILES[group]
+    if blob is not None:
+        kept = table.blobs[blob]
         days = np.floor(times / DAY_S)
         tiles = merge_tiles(layout, [kept[row] for row in rows.tolist()], owner, days, values[:, parts.in_tiles], now)
     return _Change(group, rows, columns, tiles)

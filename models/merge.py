@@ -60,16 +60,16 @@ def merge_customer(
     mine[PENDING_DUE] = label.due_at(pending)
     for i, group in enumerate(GROUPS):
         mine[SPANS[i]] = _merged_columns(PARTS[i], mine[SPANS[i]], theirs[SPANS[i]])
-        sketches, theirs_too = table.blobs[SKETCHES[i]], more.blobs[SKETCHES[i]]
-        sketches[row] = merge_sketches(sketches[row], theirs_too[more_row])
-        if group.layout.tiles is not None:
-            tiles = np.frombuffer(more.blobs[TILES[i]][more_row], group.layout.tile_dtype())
-            columns = [tiles[f"c{at}"].astype(np.float64) for at in range(len(group.layout.tiles))]
+        if (blob := SKETCHES[i]) is not None:
+            table.blobs[blob][row] = merge_sketches(table.blobs[blob][row], more.blobs[blob][more_row])
+        if (blob := TILES[i]) is not None:
+            tiles = np.frombuffer(more.blobs[blob][more_row], group.layout.tile_dtype())
+            columns = [tiles[f"c{at}"].astype(np.float64) for at in range(len(group.layout.counters))]
             values = np.stack(columns, axis=1) if columns else np.empty((len(tiles), 0))
             owner = np.zeros(len(tiles), dtype=np.int64)
-            kept = [table.blobs[TILES[i]][row]]
+            kept = [table.blobs[blob][row]]
             days = tiles["day"].astype(np.float64)
-            table.blobs[TILES[i]][row] = merge_tiles(group.layout, kept, owner, days, values, now)[0]
+            table.blobs[blob][row] = merge_tiles(group.layout, kept, owner, days, values, now)[0]
 
 
 def _merge_guards(

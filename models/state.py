@@ -29,11 +29,6 @@ class Header(NamedTuple):
     probability: float
 
 
-def pack_header(epoch: int, due_at: float, probability: float) -> bytes:
-    """The header's bytes."""
-    return _HEADER.pack(STATE_FORMAT, epoch, due_at, probability)
-
-
 def peek(raw: bytes) -> Header:
     """The header alone. Raises StateError."""
     if len(raw) <= _HEADER.size or raw[0] != STATE_FORMAT:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from models.features import FEATURES, GROUPS
 from models.features.layout import NAN, NEVER, Array, Parts
 from models.features.view import View
-from models.state import HEADER_BYTES, StateError, pack_header, peek
+from models.state import HEADER_BYTES, STATE_FORMAT, StateError, peek
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -64,14 +64,19 @@ EMPTY_ROW: Final = np.array([*_EMPTY, *(value for group in GROUPS for value in g
 #: Which bytes are kept per customer: hashes of the last message ids, offsets of foreign sources, predictions that wait
 #: for the truth, then per group its tiles and its sketch.
 RECENT, FOREIGN, PENDING = range(3)
-BLOBS: Final = ("recent", "foreign", "pending", *(f"{g.name}.{part}" for g in GROUPS for part in ("tiles", "sketch")))
-TILES: Final = tuple(3 + 2 * i for i in range(len(GROUPS)))
-SKETCHES: Final = tuple(4 + 2 * i for i in range(len(GROUPS)))
+_TILED = [f"{group.name}.tiles" for group in GROUPS if group.layout.tiles is not None]
+_SKETCHED = [f"{group.name}.sketch" for group in GROUPS if group.layout.sketch]
+BLOBS: Final = ("recent", "foreign", "pending", *_TILED, *_SKETCHED)
+#: The position in BLOBS of each group's tiles and sketch; None for a group without.
+TILES: Final = tuple(BLOBS.index(name) if (name := f"{g.name}.tiles") in BLOBS else None for g in GROUPS)
+SKETCHES: Final = tuple(BLOBS.index(name) if (name := f"{g.name}.sketch") in BLOBS else None for g in GROUPS)
 LAYOUT: Final = ";".join([str(WIDTH), *BLOBS, *(group.layout.fingerprint() for group in GROUPS)])
-_LAYOUT_CODE: Final = zlib.crc32(LAYOUT.encode()).to_bytes(4, "little")
-_LENGTHS_BYTES: Final = 4 * len(BLOBS)
-_ROW_BYTES: Final = 8 * WIDTH
-_FIXED_BYTES: Final = HEADER_BYTES + 4 + _ROW_BYTES + _LENGTHS_BYTES
+_LAYOUT_CODE: Final = zlib.crc32(LAYOUT.encode())
+#: What every state begins with: the header, a code of the layout, the numbers, the length of each of its bytes.
+_FIXED: Final = np.dtype([
+    ("format", "u1"), ("epoch", "<u4"), ("due_at", "<f8"), ("probability", "<f4"),
+    ("layout", "<u4"), ("core", "<f8", (WIDTH,)), ("lengths", "<u4", (len(BLOBS),)),
+])  # fmt: skip
 _GROWTH, _FIRST_ROWS = 1.25, 64
 _offsets = msgspec.msgpack.Decoder(dict[str, int])
 _encoder = msgspec.msgpack.Encoder()
@@ -150,19 +155,16 @@ class Table:
 
     def encode(self, rows: Rows, epoch: int) -> list[bytes]:
         """The changelog values of some customers."""
-        block = self._core[rows]
-        numbers, headers = block.astype("<f8", copy=False).tobytes(), pack_header
-        dues, probabilities = block[:, DUE_AT].tolist(), block[:, PROBABILITY].tolist()
-        columns = [[kept[row] for row in rows.tolist()] for kept in self.blobs]
-        lengths = np.array([list(map(len, column)) for column in columns], dtype="<u4").T.tobytes()
-        return [
-            b"".join((
-                headers(epoch, due, probability), _LAYOUT_CODE,
-                numbers[i * _ROW_BYTES : (i + 1) * _ROW_BYTES], lengths[i * _LENGTHS_BYTES : (i + 1) * _LENGTHS_BYTES],
-                *parts,
-            ))
-            for i, (due, probability, *parts) in enumerate(zip(dues, probabilities, *columns, strict=True))
-        ]  # fmt: skip
+        block, numbers = self._core[rows], rows.tolist()
+        fixed = np.zeros(len(rows), dtype=_FIXED)
+        fixed["format"], fixed["epoch"], fixed["layout"] = STATE_FORMAT, epoch, _LAYOUT_CODE
+        fixed["due_at"], fixed["probability"], fixed["core"] = block[:, DUE_AT], block[:, PROBABILITY], block
+        columns = [[kept[row] for row in numbers] for kept in self.blobs]
+        for i, column in enumerate(columns):
+            fixed["lengths"][:, i] = np.fromiter(map(len, column), np.uint32, len(column))
+        joined, size = fixed.tobytes(), _FIXED.itemsize
+        heads = [joined[at : at + size] for at in range(0, len(joined), size)]
+        return list(map(b"".join, zip(heads, *columns, strict=True)))
 
     def features(self, rows: Rows, now: float | Array) -> Array:
         """Exact feature vectors, (rows x features) in the order of FEATURES, as of one time or one per row."""
@@ -170,13 +172,18 @@ class Table:
         numbers = rows.tolist()
         found: list[Array] = []
         for i, group in enumerate(GROUPS):
-            tiles, sketches = self.blobs[TILES[i]], self.blobs[SKETCHES[i]]
             view = View(
                 group.layout, PARTS[i], block[:, SPANS[i]],
-                [tiles[row] for row in numbers], [sketches[row] for row in numbers], now,
+                self._bytes(TILES[i], numbers), self._bytes(SKETCHES[i], numbers), now,
             )  # fmt: skip
             found += group.vector(view)
         return np.stack(found, axis=1) if len(rows) else np.empty((0, len(FEATURES)))
+
+    def _bytes(self, blob: int | None, rows: list[int]) -> list[bytes]:
+        if blob is None:
+            return [b""] * len(rows)
+        kept = self.blobs[blob]
+        return [kept[row] for row in rows]
 
     def dump(self) -> TableDump:
         """A copy that later changes do not touch; quick, since only numbers are copied and bytes never change."""
@@ -199,22 +206,23 @@ class Table:
 def split(customer_id: str, raw: bytes) -> tuple[Array, list[bytes]]:
     """The numbers (WIDTH) and the BLOBS of a changelog value. Raises StateError."""
     peek(raw)
-    if raw[HEADER_BYTES : HEADER_BYTES + 4] != _LAYOUT_CODE:
+    fixed = np.frombuffer(raw, _FIXED, 1)[0] if len(raw) >= _FIXED.itemsize else None
+    if fixed is None or _FIXED.itemsize + int(fixed["lengths"].sum()) != len(raw):
+        if raw[HEADER_BYTES : HEADER_BYTES + 4] == _LAYOUT_CODE.to_bytes(4, "little"):
+            msg = f"cannot read the state of customer {customer_id!r}: {len(raw)} bytes are cut short or too many"
+            raise StateError(msg)
+        fixed = None
+    if fixed is None or fixed["layout"] != _LAYOUT_CODE:
         msg = (
             f"the state of customer {customer_id!r} was kept with other summaries; "
             "allowed: the same layout, or another broker.topic_prefix and the events replayed"
         )
         raise StateError(msg)
-    lengths = np.frombuffer(raw, "<u4", len(BLOBS), HEADER_BYTES + 4 + _ROW_BYTES) if len(raw) >= _FIXED_BYTES else None
-    if lengths is None or _FIXED_BYTES + int(lengths.sum()) != len(raw):
-        msg = f"cannot read the state of customer {customer_id!r}: {len(raw)} bytes are cut short or too many"
-        raise StateError(msg)
-    numbers = np.frombuffer(raw, "<f8", WIDTH, HEADER_BYTES + 4)
-    parts, at = [], _FIXED_BYTES
-    for length in lengths.tolist():
+    parts, at = [], _FIXED.itemsize
+    for length in fixed["lengths"].tolist():
         parts.append(raw[at : at + length])
         at += length
-    return numbers, parts
+    return fixed["core"], parts
 
 
 def foreign_offsets(blob: bytes) -> dict[str, int]:

@@ -35,7 +35,7 @@ class Turn:
 
     def add(self, row: int, event: Event, source: str, offset: int) -> None:
         """Take an event for the customer of this row."""
-        self._applied.append(Applied(row, event))
+        self._applied.append((row, event))
         self._origins.append((source, offset))
 
     def fold(self, table: Table, now: float) -> None:
@@ -58,7 +58,7 @@ class Turn:
             try:
                 fold(table, [one], now)
             except Exception:  # noqa: BLE001 - told to the caller with its traceback
-                self._poison.append(Poison(one.event, source, offset, traceback.format_exc(limit=-3)))
+                self._poison.append(Poison(one[1], source, offset, traceback.format_exc(limit=-3)))
             else:
                 good.append(one)
         return good

@@ -110,7 +110,7 @@ class ServingModel:
         if not len(x):
             return []
         if self.source == "rule":
-            return [self._told(row, self._rule_moves(row)) for row in x]
+            return self._rule_reasons(x)
         slope = self.record.calibration.slope if self.record.calibration.used else 1.0
         sizes = self._linear.contributions(x) * slope
         # Sorted by the last key first: what raises before what lowers, then by size, then as in the vector.
@@ -129,15 +129,18 @@ class ServingModel:
             for rank, (column, size) in enumerate(moved, start=1)
         )
 
-    def _rule_moves(self, row: Matrix) -> list[tuple[int, float]]:
-        """The column that the rule read, with its rate against the prior's log-odds."""
-        known = [column for column in self._rule_columns if not np.isnan(row[column])]
-        if not known:
-            return []
-        read = max(known, key=lambda column: float(row[column]))
-        rule = rule_probability(self.record.rule, self._rule_columns, row[np.newaxis, :], self.record.prior)
-        size = float(logit(rule)[0] - logit(self.record.prior))
-        return [(read, size)] if size else []
+    def _rule_reasons(self, x: Matrix) -> list[tuple[Reason, ...]]:
+        """The column that the rule read of each row, with its rate against the prior's log-odds."""
+        rule = rule_probability(self.record.rule, self._rule_columns, x, self.record.prior)
+        sizes = (logit(rule) - logit(self.record.prior)).tolist()
+        silences = np.where(np.isnan(x[:, self._rule_columns]), -np.inf, x[:, self._rule_columns])
+        read, longest = np.argmax(silences, axis=1).tolist(), np.max(silences, axis=1).tolist()
+        return [
+            (Reason(1, self._names[self._rule_columns[column]], round(silence, 4), size),)
+            if size and silence >= 0.0
+            else ()
+            for column, silence, size in zip(read, longest, sizes, strict=True)
+        ]
 
 
 def _known(value: Any) -> float | None:

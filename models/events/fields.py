@@ -33,6 +33,9 @@ def identifier(value: Id, field: str) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else str(value)
+    # Nearly every id ends here: printable, so without control characters, and not blank.
+    if 0 < len(text) <= MAX_ID_CHARS and text.isprintable() and text[0] != " ":
+        return text
     if len(text) > MAX_ID_CHARS:
         raise Refused("too_long", f"{field}: {len(text)} characters (allowed: {MAX_ID_CHARS})")
     if not text or text.isspace():

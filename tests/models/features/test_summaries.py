@@ -15,11 +15,11 @@ from models.events.types import Conversation, Event, Turn
 from models.features import FEATURE_NAMES, FEATURES, GROUPS, LISTENERS
 from models.features.layout import DAY_S, NEVER
 from models.features.sketch import SKETCH_SIZE, add_items, distinct, item_hash
-from models.fold import Applied, fold
+from models.fold import fold
 from models.labels import LabelDefinition
 from models.merge import merge_customer
 from models.settings import LabelSettings
-from models.table import BLOBS, SPANS, TILES, Table
+from models.table import BLOBS, SPANS, Table
 
 START = 1_735_689_600.0  # 2025-01-01T00:00Z
 LABEL = LabelDefinition(LabelSettings())
@@ -57,7 +57,7 @@ def table_of(history: list[Event], turns: int = 1, now: float = NEVER) -> Table:
     table.add("c")
     size = len(history) // turns + 1
     for start in range(0, len(history), size):
-        fold(table, [Applied(0, event) for event in history[start : start + size]], now)
+        fold(table, [(0, event) for event in history[start : start + size]], now)
     return table
 
 
@@ -112,7 +112,7 @@ def test_customers_of_a_turn_do_not_touch_each_other(histories: list[list[Event]
     together = Table()
     for i in range(len(histories)):
         together.add(f"c{i}")
-    mixed = [Applied(i, event) for i, history in enumerate(histories) for event in history]
+    mixed = [(i, event) for i, history in enumerate(histories) for event in history]
     fold(together, mixed[::2] + mixed[1::2], NEVER)
     rows = np.arange(len(histories))
 
@@ -193,7 +193,7 @@ def test_old_tiles_are_dropped_and_change_no_feature() -> None:
     history = [Event("x", "view", "c", START + d * DAY_S) for d in range(0, 200, 3)]
     now = history[-1].time
     kept, pruned = table_of(history), table_of(history, 5, now)
-    tiles = TILES[[group.name for group in GROUPS].index("clickstream")]
+    tiles = BLOBS.index("clickstream.tiles")
 
     assert len(pruned.blobs[tiles][0]) < len(kept.blobs[tiles][0])
     assert row_of(pruned, now) == pytest.approx(row_of(kept, now), nan_ok=True)
@@ -206,7 +206,7 @@ def test_a_failing_event_leaves_the_table_as_it_was() -> None:
     bad = Event("x", "order", "c", START, value=math.nan)
 
     with pytest.raises(ValueError, match="NaN"):
-        fold(table, [Applied(0, Event("x", "view", "c", START, products=("b",))), Applied(0, bad)], NEVER)
+        fold(table, [(0, Event("x", "view", "c", START, products=("b",))), (0, bad)], NEVER)
 
     assert table.encode(np.array([0]), 0) == before
 
