@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HELP: dict[str, str] = {
-    "data_dir": "Directory for the warehouse, its snapshots, the sync's ledger, logs and notes of running processes.",
+    "data_dir": "Directory for local state, the warehouse and its snapshots, the sync's ledger, logs and notes.",
     "log_level": "Least severe log record that is written: debug, info, warning or error.",
     "broker.bootstrap": "Kafka brokers as host:port, comma separated. Empty: `up` and `demo` start an embedded one.",
     "broker.client_id": "Name under which the brokers see the clients of this deployment.",
@@ -32,6 +32,8 @@ HELP: dict[str, str] = {
     "worker.duplicate_window": "Newest message ids remembered per customer, to drop a producer's repeats.",
     "worker.tick_s": "Seconds between looks at silent customers and maturing labels.",
     "worker.stall_after_s": "Seconds without progress until a role says that it is not ready.",
+    "worker.snapshot_every_s": "Seconds between local snapshots of a partition's state under data_dir. 0: never.",
+    "worker.evict_after_days": "Days without events until a customer out of the cohort moves to disk. 0: never.",
     "label.kind": "What churn means: `cancellation` (a named event) or `inactivity` (no named event).",
     "label.horizon_days": "Days after a score within which the customer leaves or stays.",
     "label.cancellation_events": "Names of the events by which a customer leaves, comma separated.",

@@ -74,6 +74,8 @@ class WorkerSettings(Section, frozen=True, kw_only=True):
     duplicate_window: Annotated[int, Meta(ge=0)] = 64
     tick_s: Positive = 1.0
     stall_after_s: Positive = 60.0
+    snapshot_every_s: NotNegative = 300.0
+    evict_after_days: NotNegative = 180.0
 
 
 class LabelSettings(Section, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ class Telemetry:
         self.status: dict[str, Any] = {"role": role}
         self._stall_after_s = stall_after_s
         self._clock = clock
+        #: Why the role cannot do its work yet, though it moves on; empty when it can.
+        self.not_ready = ""
         self._progress: float | None = None
         self._busy = False
 
@@ -44,6 +46,8 @@ class Telemetry:
         """Whether the role has started and is not stuck in front of waiting work."""
         if self._progress is None:
             return False, "starting: no progress yet"
+        if self.not_ready:
+            return False, self.not_ready
         silent_s = self._clock() - self._progress
         if silent_s > self._stall_after_s:
             return False, f"stalled: no progress for {silent_s:.0f} s (allowed: {self._stall_after_s:.0f} s)"

@@ -14,6 +14,7 @@ Why it can be trusted after a crash at any moment:
 from __future__ import annotations
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +41,8 @@ class Attic:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._owner = uuid.uuid4().hex
+        # Writes happen in threads, and a cancelled one goes on: it must not find the file closed.
+        self._writing = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open_or_replace()
@@ -49,9 +52,10 @@ class Attic:
     def reset(self) -> None:
         """Forget everyone and begin a new attic with an id of its own."""
         try:
-            self._db.close()
-            self._remove()
-            self._open()
+            with self._writing:
+                self._db.close()
+                self._remove()
+                self._open()
         except (OSError, sqlite3.Error) as exc:
             raise self._unusable("replace", exc) from exc
 
@@ -59,7 +63,7 @@ class Attic:
         """Store states durably. Raises AtticUnusable."""
         rows = [(customer_id, state, _checksum(customer_id, state)) for customer_id, state in evicted]
         try:
-            with self._db:
+            with self._writing, self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 changed = self._db.execute(
                     "UPDATE attic SET writes = writes + 1 WHERE id = ? AND owner = ?", (self.id, self._owner)
@@ -91,7 +95,8 @@ class Attic:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self._writing:
+            self._db.close()
 
     def _find(self, customer_id: str) -> bytes | None:
         row = self._db.execute("SELECT state, checksum FROM customers WHERE id = ?", (customer_id,)).fetchone()

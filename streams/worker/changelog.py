@@ -1,4 +1,4 @@
-"""Reading compacted topics whole: a partition of the changelog into an engine, the newest record of a key."""
+"""Reading partitions outside of any group: whole, from one offset to another, or only where they end."""
 
 from __future__ import annotations
 
@@ -62,3 +62,32 @@ async def read_range(
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
                 yield [record for record in records if record.offset <= last]
+
+
+class LogWatch:
+    """Asks for the ends of logs again and again, over connections that stay open."""
+
+    def __init__(self, broker: BrokerSettings) -> None:
+        self._options = security_options(broker)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises aiokafka.errors.KafkaConnectionError when no broker answers."""
+        self._consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False)
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each log, at most: the embedded broker may leave out records of the last batch.
+
+        Raises aiokafka.errors.KafkaError when the broker cannot be asked, RuntimeError before `start`.
+        """
+        if self._consumer is None:
+            msg = "log watch not started: call start() first"
+            raise RuntimeError(msg)
+        found: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
+        return found

@@ -18,6 +18,9 @@ class WallClock:
         """Epoch seconds."""
         return time.time()
 
+    def resume(self, _at: float) -> None:
+        """The wall needs no reminder."""
+
     def passed(self, _event_time: float) -> Iterator[float]:
         """No moment passes because of an event."""
         return iter(())
@@ -35,6 +38,11 @@ class EventClock:
     def now(self) -> float:
         """Epoch seconds; 0 before the first event."""
         return self._now if self._now > NEVER else 0.0
+
+    def resume(self, at: float) -> None:
+        """Go on from where an earlier owner's clock stood (epoch seconds, 0 for unknown)."""
+        if at > 0:
+            self._now = max(self._now, at)
 
     def passed(self, stream_time: float) -> Iterator[float]:
         """Advance to a stream time and yield the step boundaries in between, oldest first."""

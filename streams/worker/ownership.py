@@ -62,15 +62,16 @@ class Ownership:
         self._producer = producer
         self._on_foreign = on_foreign
 
+    def begin(self, expected: dict[str, int]) -> None:
+        """Start to account for offsets: the next one per logical topic."""
+        self.lanes = {logical: Lane(offset) for logical, offset in expected.items()}
+
     async def mark(self, clock: float) -> tuple[Marker, int]:
         """Write a marker and return it with its offset. Nothing of this partition may be in flight."""
-        marker = Marker(
-            epoch=self.epoch, member=self.member, scores=self.lanes[SCORES].expected, clock=clock
-        )  # fmt: skip
+        marker = Marker(epoch=self.epoch, member=self.member, scores=self.lanes[SCORES].expected, clock=clock)
         topic = topic_name(self._broker, CHANGELOG)
-        [(future, count)] = await self._producer.send_counted(
-            topic, self.number, [Outgoing(OWNER_KEY, marker.to_json())]
-        )  # fmt: skip
+        record = Outgoing(OWNER_KEY, marker.to_json())
+        [(future, count)] = await self._producer.send_counted(topic, self.number, [record])
         offset: int = (await future).offset
         self.lanes[CHANGELOG].wrote(offset, count)
         return marker, offset
@@ -93,20 +94,20 @@ class Ownership:
         found: set[str] = set()
         for logical, lane in self.lanes.items():
             while lane.gaps:
-                first, last = lane.gaps[0]
-                mine = [
-                    record.key.decode("utf-8", "replace")
-                    async for records in read_range(
-                        self._broker, topic_name(self._broker, logical), self.number, first, last
-                    )
-                    for record in records
-                    if self._is_foreign(logical, record)
-                ]
+                customers = await self._read_gap(logical, *lane.gaps[0])
                 lane.gaps.popleft()
-                if mine:
-                    self._on_foreign(logical, len(mine))
-                    found.update(mine)
+                if customers:
+                    self._on_foreign(logical, len(customers))
+                    found.update(customers)
         return found
+
+    async def _read_gap(self, logical: str, first: int, last: int) -> list[str]:
+        """The customers of the records of others between two offsets."""
+        customers: list[str] = []
+        async for records in read_range(self._broker, topic_name(self._broker, logical), self.number, first, last):
+            foreign = (record for record in records if self._is_foreign(logical, record))
+            customers += [record.key.decode("utf-8", "replace") for record in foreign]
+        return customers
 
     def _is_foreign(self, logical: str, record: Any) -> bool:
         """Whether a record in a gap touches a customer of ours."""

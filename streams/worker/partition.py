@@ -1,14 +1,14 @@
-"""One partition of the worker: its buffer, its engine, and the loop that makes effects durable in order.
+"""One partition of the worker: its buffer, its engine, and the loop of turns.
 
 A turn of the loop is
 
 1. take what is buffered, in event-time order;
 2. apply it to the engine and flush: changed states, scores, examples;
-3. send all of it, with the quarantine and re-routed records of the finished chunks;
-4. when the broker has acknowledged everything, acknowledge the chunks - in the order of the turns.
+3. hand all of it, with the quarantine and re-routed records of the finished chunks, to the `Outbox`, which makes it
+   durable and then acknowledges the chunks.
 
-Up to `_MAX_UNSETTLED` turns may wait for the broker at a time. A failure anywhere ends the worker without
-acknowledging, so that everything unsettled is read again.
+Before the first turn `Recovery` restores the state and claims the partition; between turns `Upkeep` looks after it.
+A failure anywhere ends the worker without acknowledging, so that everything unsettled is read again.
 """
 
 from __future__ import annotations
@@ -18,60 +18,94 @@ import contextlib
 import logging
 import time
 import traceback
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from models.churn.serving import ServingModel
+from models.customer import inspect
 from models.engine import Engine, Flush, Outcome
 from models.events.types import Rejection
 from models.settings import Settings
 from models.state import StateError
-from streams.chunks import BatchProducer, Chunk, Outgoing, ack, wait_all
-from streams.topics import CHANGELOG, CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES, topic_name
+from streams.chunks import BatchProducer, Chunk, Outgoing
+from streams.topics import CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES
 from streams.worker.align import Aligner, Batch, Item
-from streams.worker.changelog import read_to_end
+from streams.worker.attic import Attic, AtticUnusable
 from streams.worker.clock import EventClock, WallClock
 from streams.worker.intake import Intake
+from streams.worker.keeper import Keeper
+from streams.worker.outbox import Outbox, Place
+from streams.worker.ownership import Ownership
+from streams.worker.pulse import Pulse
+from streams.worker.recovery import Recovery
 from streams.worker.signals import WorkerSignals
+from streams.worker.upkeep import Ends, Upkeep
 
 log = logging.getLogger(__name__)
 
 TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
-_MAX_UNSETTLED = 4
 _TURN_EVENTS = 1000
+#: Flushes after which what they produced is sent: a step of the clock may score all customers.
+_FLUSHES_AT_ONCE = 8
 _json = msgspec.json.Encoder()
 Routed = list[tuple[str, int, Outgoing]]
+
+
+class Services(NamedTuple):
+    """What all partitions of a worker share."""
+
+    producer: BatchProducer
+    intake: Intake
+    signals: WorkerSignals
+    keeper: Keeper
+    pulse: Pulse
+    ends: Ends
+
+
+class _Turn:
+    """What one turn takes in and brings forth. `flushes` holds what is not sent yet."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self.items = items
+        self.flushes: list[Flush] = []
+        self.outcomes: Counter[Outcome] = Counter()
 
 
 class Partition:
     """See the module's docstring. Made at assignment, dropped at revocation."""
 
     def __init__(
-        self, number: int, settings: Settings, producer: BatchProducer, intake: Intake,
-        signals: WorkerSignals, model: Callable[[], ServingModel], quiet: Callable[[str, float], bool],
+        self, number: int, settings: Settings, services: Services, model: Callable[[], ServingModel],
+        quiet: Callable[[str, float], bool],
     ) -> None:  # fmt: skip
         self.number = number
         self.engine = Engine(settings, model(), tuple(f"{topic}/{number}" for topic in TOPICS))
         self.loaded = asyncio.Event()
         self._settings = settings
-        self._producer = producer
-        self._intake = intake
-        self._signals = signals
+        self._services = services
         self._model = model
         event_time = settings.worker.clock == "event"
         self._clock: EventClock | WallClock = EventClock(settings.score.rescore_every_s) if event_time else WallClock()
         self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.time, quiet)
         self._wake = asyncio.Event()
         self._routed: dict[int, Routed] = {}
-        self._unsettled: deque[tuple[list[asyncio.Future[Any]], list[Batch]]] = deque()
-        self._settling = asyncio.Lock()
+        self._attic: Attic | None = None
+        self._ownership = Ownership(
+            settings.broker, number, services.producer, services.signals.foreign
+        )  # fmt: skip
+        self._outbox = Outbox(
+            settings.broker, self._ownership, services.producer, services.pulse.check, services.signals.settled
+        )
+        self._upkeep: Upkeep | None = None
+        self._retold = False
+        self._finishing = False
 
     def put(self, chunk: Chunk, logical: str, faust_event: Any) -> None:
         """Decode a chunk and buffer it. The transport bounds how many chunks are given out."""
-        batch, routed = self._intake.decode(chunk, logical, faust_event, time.time())
+        batch, routed = self._services.intake.decode(chunk, logical, faust_event, time.time())
         self._routed[id(batch)] = routed
         self._aligner.add(batch)
         self._wake.set()
@@ -84,39 +118,72 @@ class Partition:
         """The partition's clock in epoch seconds."""
         return self._clock.now()
 
+    def customer(self, customer_id: str) -> dict[str, Any] | None:
+        """Everything known of one customer, in memory or evicted; None if unknown."""
+        facts = self.engine.customer(customer_id, self.now())
+        if facts is None and self._attic is not None and (raw := self._attic.take(customer_id)) is not None:
+            return inspect(customer_id, raw, self.now(), tuple(f"{topic}/{self.number}" for topic in TOPICS))
+        return facts
+
     async def run(self) -> None:
-        """Load the state, then take turns until cancelled."""
-        await self._load()
-        while True:
-            await self._wait()
-            more = True
-            while more:
-                more = await self._turn()
-                # Turns are long computations: let the transport fetch and the broker answer in between.
-                await asyncio.sleep(0)
+        """Restore the state, then take turns until cancelled or told to finish."""
+        try:
+            self._attic = await self._services.keeper.open_attic(self.number)
+            upkeep = await self._recover()
+            while not self._finishing:
+                await self._wait()
+                more = True
+                while more and not self._finishing:
+                    more = await self._turn()
+                    if upkeep.due:
+                        await self._outbox.settle()
+                        self._retold |= await upkeep.visit(self.now())
+                    # Turns are long computations: let the transport fetch and the broker answer in between.
+                    await asyncio.sleep(0)
+            await self._outbox.settle()
+            if not self._retold and not self._ownership.doubted:
+                await upkeep.mark(self.now())
+        finally:
+            if self._attic is not None:
+                self._attic.close()
+
+    def finish(self) -> bool:
+        """Ask `run` to settle, keep the state and return after the turn. False if it has not begun to take turns."""
+        self._finishing = True
+        self._wake.set()
+        return self.loaded.is_set()
 
     async def drain(self) -> None:
-        """Drop what is buffered, wait for what was begun. Call after cancelling `run`."""
+        """Drop what is buffered, wait for what was begun. Call after `run` has ended."""
         self._aligner.clear()
         self._routed.clear()
-        await self._settle(0)
+        await self._outbox.settle()
 
     # -- recovery ------------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
-        started, count = time.monotonic(), 0
-        broker = self._settings.broker
-        async for records in read_to_end(broker, topic_name(broker, CHANGELOG), self.number):
-            for record in records:
-                self.engine.load(record.key.decode(), record.value)
-            count += len(records)
-        self.engine.loaded()
+    async def _recover(self) -> Upkeep:
+        started, services = time.monotonic(), self._services
+
+        def progress(done: int, total: int) -> None:
+            services.signals.restoring(self.number, done, total)
+
+        progress(0, 0)
+        recovery = Recovery(self._settings.broker, self.engine, self._ownership, services.keeper, self._attic, progress)
+        await recovery.run()
         self.engine.model = self._model()
-        took = time.monotonic() - started
+        self._clock.resume(recovery.clock)
+        self._retold = bool(recovery.retold)
+        if self._attic is not None:
+            self.engine.missing = self._attic.take
+        services.signals.restored(self.number)
         log.info(
-            "partition %d restored: %d customers from %d records in %.1f s", self.number, len(self.engine), count, took
-        )
+            "partition %d restored: %d customers, %d records read, in %.1f s; epoch %d",
+            self.number, len(self.engine), recovery.records, time.monotonic() - started, self._ownership.epoch,
+        )  # fmt: skip
         self.loaded.set()
+        return Upkeep(
+            self._settings, self.engine, self._ownership, services.keeper, self._attic, services.signals, services.ends
+        )
 
     # -- turns ---------------------------------------------------------------------------------------
 
@@ -133,47 +200,71 @@ class Partition:
         started = time.perf_counter()
         self._take_model()
         items, done = self._aligner.take(_TURN_EVENTS)
-        flushes: list[Flush] = []
-        outcomes: dict[Outcome, int] = {}
+        turn = _Turn(items)
         for item in items:
             for moment in self._clock.passed(item.time):
-                flushes += self._flush(moment)
+                await self._flush(moment, turn)
                 # A step of the clock scores every silent customer; others must get their turn in between.
                 await asyncio.sleep(0)
-            outcome = self._apply(item)
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            turn.outcomes[self._apply(item)] += 1
         more = bool(items or done)
-        if more or self._clock.runs_alone:
-            flushes += self._flush(self._clock.now())
-        if not more and not any(f.states or f.scores for f in flushes):
+        if more or self._clock.runs_alone or self._retold:
+            await self._flush(self.now() or max(0.0, self.engine.watermark), turn)
+            self._retold = False
+        if not more and not any(flush.states or flush.scores for flush in turn.flushes):
             # What waits may be a topic that gets no room before its chunks in flight are acknowledged.
-            await self._settle(0)
+            await self._outbox.settle()
             return False
-        await self._send(flushes, done)
-        self._signals.turn(self.number, outcomes, flushes, self.engine, time.perf_counter() - started)
+        await self._send(turn.flushes, done)
+        if not self._aligner.buffered:
+            await self._outbox.settle()
+        self._services.signals.turn(
+            self.number, turn.outcomes, turn.flushes, self.engine, time.perf_counter() - started
+        )
         return more
 
-    def _flush(self, now: float) -> list[Flush]:
-        """Flush until nothing is due any more as of `now`."""
-        flushes = [self.engine.flush(now, time.time())]
+    async def _flush(self, now: float, turn: _Turn) -> None:
+        """Flush until nothing is due any more as of `now`; what becomes too much is sent at once."""
+        self._flush_once(now, turn)
         while self.engine.has_due(now):
-            flushes.append(self.engine.flush(now, time.time()))
-        return flushes
+            await asyncio.sleep(0)
+            if len(turn.flushes) >= _FLUSHES_AT_ONCE:
+                await self._send(turn.flushes, [])
+                self._services.signals.flushed(turn.flushes)
+                turn.flushes.clear()
+            self._flush_once(now, turn)
+
+    def _flush_once(self, now: float, turn: _Turn) -> None:
+        turn.flushes.append(self.engine.flush(now, time.time()))
+        if self.engine.poison:
+            # Events that could not be folded in: they are known as read from now on, and changed nothing.
+            found = {(item.source, item.offset): item for item in turn.items}
+            for one in self.engine.poison:
+                self._refuse(found[one.source, one.offset], one.traceback)
+            turn.outcomes["internal_error"] += len(self.engine.poison)
+            turn.outcomes["applied"] -= len(self.engine.poison)
+            self.engine.poison.clear()
 
     def _apply(self, item: Item) -> Outcome:
         event, source, offset = item.event, item.source, item.offset
         try:
             return self.engine.apply(event, source, offset)
-        except StateError:
+        except (StateError, AtticUnusable):
             # Not this event's fault: going on would lose what the customer's state holds.
             raise
-        except Exception:
-            # A defect of ours on one event must not stop the others.
-            log.exception("cannot apply event %s of %s at %s@%d", event.name, event.customer_id, source, offset)
-            why = Rejection("internal_error", traceback.format_exc(limit=-3))
-            routed = self._intake.quarantine(why, source.rpartition("/")[0], item.record, time.time())
-            self._routed.setdefault(0, []).append(routed)
+        except Exception:  # noqa: BLE001 - a defect of ours on one event must not stop the others
+            self._refuse(item, traceback.format_exc(limit=-3))
             return "internal_error"
+
+    def _refuse(self, item: Item, why: str) -> None:
+        event = item.event
+        log.error(
+            "cannot apply event %s of %s at %s@%d: %s", event.name, event.customer_id, item.source, item.offset, why
+        )
+        routed = self._services.intake.quarantine(
+            Rejection("internal_error", why), item.source.rpartition("/")[0], item.record, time.time()
+        )
+        self._routed.setdefault(0, []).append(routed)
 
     def _take_model(self) -> None:
         model = self._model()
@@ -186,37 +277,19 @@ class Partition:
     # -- durability ----------------------------------------------------------------------------------
 
     async def _send(self, flushes: list[Flush], done: list[Batch]) -> None:
-        await self._settle(_MAX_UNSETTLED - 1)
-        futures: list[asyncio.Future[Any]] = []
-        for (logical, partition), records in self._outgoing(flushes, done).items():
-            futures += await self._producer.send(topic_name(self._settings.broker, logical), partition, records)
-        self._unsettled.append((futures, done))
-        if not self._aligner.buffered:
-            await self._settle(0)
-
-    def _outgoing(self, flushes: list[Flush], done: list[Batch]) -> dict[tuple[str, int], list[Outgoing]]:
-        out: dict[tuple[str, int], list[Outgoing]] = {}
-        for flush in flushes:
-            states = [Outgoing(key.encode("utf-8", "replace"), value) for key, value in flush.states]
-            scores = [Outgoing(s.customer_id.encode("utf-8", "replace"), _json.encode(s)) for s in flush.scores]
-            examples = [Outgoing(e.customer_id.encode("utf-8", "replace"), _json.encode(e)) for e in flush.examples]
-            for where, records in (
-                ((CHANGELOG, self.number), states), ((SCORES, self.number), scores), ((EXAMPLES, 0), examples),
-            ):  # fmt: skip
-                if records:
-                    out.setdefault(where, []).extend(records)
+        outputs: dict[Place, list[Outgoing]] = {}
         for key in [0, *(id(batch) for batch in done)]:
             for logical, partition, record in self._routed.pop(key, ()):
-                out.setdefault((logical, partition), []).append(record)
-        return out
+                outputs.setdefault((logical, partition), []).append(record)
+        scores = [Outgoing(_key(score.customer_id), _json.encode(score)) for flush in flushes for score in flush.scores]
+        examples = [Outgoing(_key(one.customer_id), _json.encode(one)) for flush in flushes for one in flush.examples]
+        if scores:
+            outputs[SCORES, self.number] = scores
+        if examples:
+            outputs[EXAMPLES, 0] = examples
+        states = [Outgoing(_key(customer_id), value) for flush in flushes for customer_id, value in flush.states]
+        await self._outbox.put(outputs, states, done)
 
-    async def _settle(self, keep: int) -> None:
-        """Wait until at most `keep` turns are unsettled, acknowledging chunks in order."""
-        async with self._settling:
-            while len(self._unsettled) > keep:
-                futures, batches = self._unsettled[0]
-                await wait_all(futures)
-                self._unsettled.popleft()
-                for batch in batches:
-                    ack(batch.faust_event)
-                self._signals.settled()
+
+def _key(customer_id: str) -> bytes:
+    return customer_id.encode("utf-8", "replace")

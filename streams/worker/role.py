@@ -17,12 +17,18 @@ from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topi
 from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import topic_name
+from streams.worker.changelog import LogWatch
 from streams.worker.intake import Intake
+from streams.worker.keeper import Keeper
 from streams.worker.model_feed import ModelFeed
-from streams.worker.partition import TOPICS, Partition
+from streams.worker.partition import TOPICS, Partition, Services
+from streams.worker.pulse import Pulse
 from streams.worker.signals import WorkerSignals
 
 log = logging.getLogger(__name__)
+
+#: Most seconds that a revocation waits for the turns under way, and that a stop waits for local files.
+_FINISH_WITHIN_S, _KEEP_WITHIN_S = 10.0, 30.0
 
 
 class Worker:
@@ -35,6 +41,12 @@ class Worker:
         self._intake = Intake(settings)
         self._signals = WorkerSignals(telemetry, self._intake)
         self._producer = BatchProducer(settings.broker)
+        self._keeper = Keeper(settings, self._signals)
+        self._pulse = Pulse(settings.broker.session_timeout_s)
+        self._watch = LogWatch(settings.broker)
+        self._services = Services(
+            self._producer, self._intake, self._signals, self._keeper, self._pulse, self._watch.ends
+        )
         self._model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
@@ -47,6 +59,8 @@ class Worker:
         self._failed = asyncio.get_running_loop().create_future()
         feed = ModelFeed(self._settings, LabelDefinition(self._settings.label).key, self._use_model)
         await self._producer.start()
+        await self._watch.start()
+        self._pulse.start()
         tasks = [asyncio.ensure_future(self._guard(feed.run()))]
         try:
             await self._first(feed.caught_up.wait(), self._failed)
@@ -57,6 +71,9 @@ class Worker:
             for task in [*tasks, *(task for _, task in self._partitions.values())]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._pulse.stop()
+            await self._keeper.close(_KEEP_WITHIN_S)
+            await self._watch.stop()
             await self._producer.stop()
 
     def lag(self) -> dict[TP, int]:
@@ -68,7 +85,7 @@ class Worker:
         held = self._partitions.get(self._intake.home(customer_id))
         if held is None:
             return None
-        facts = held[0].engine.customer(customer_id, held[0].now())
+        facts = held[0].customer(customer_id)
         if facts is None:
             return None
         features = facts.pop("features")
@@ -101,20 +118,26 @@ class Worker:
         for number in sorted({tp.partition for tp in assigned}):
             if number not in self._partitions:
                 partition = Partition(
-                    number, self._settings, self._producer, self._intake, self._signals,
-                    lambda: self._model, partial(self._quiet, number),
-                )  # fmt: skip
+                    number, self._settings, self._services, lambda: self._model, partial(self._quiet, number)
+                )
+                self._signals.restoring(number, 0, 0)
                 self._partitions[number] = (partition, asyncio.ensure_future(self._guard(partition.run())))
 
     def _quiet(self, number: int, logical: str, since: float) -> bool:
         return self._app is None or self._app.quiet(topic_name(self._settings.broker, logical), number, since)
 
     async def _release(self, _revoked: set[TP]) -> None:
-        """Settle and drop all partitions: a rebalance takes everything, and state is read again if it returns."""
+        """Settle, keep and drop all partitions: a rebalance takes everything, and state is read again if it returns."""
         released, self._partitions = self._partitions, {}
-        for _, task in released.values():
+        tasks = [task for _, task in released.values()]
+        for partition, task in released.values():
+            if not partition.finish():
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=min(_FINISH_WITHIN_S, self._settings.broker.rebalance_timeout_s / 4))
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*(task for _, task in released.values()), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for number, (partition, _) in released.items():
             await partition.drain()
             self._signals.forget(number)

@@ -27,7 +27,12 @@ class WorkerSignals:
         self._scores = telemetry.counter("scores_total", "Scores emitted, by band.", ("band",))
         self._matured = telemetry.counter("examples_matured_total", "Predictions whose truth became known.", ("label",))
         self._states = telemetry.counter("changelog_records_total", "Customer states written to the changelog.")
-        self._customers = telemetry.gauge("customers", "Customers with state, by partition.", ("partition",))
+        self._customers = telemetry.gauge("customers", "Customers in memory, by partition.", ("partition",))
+        self._foreign = telemetry.counter(
+            "foreign_records_total", "Records of evicted workers that were written over.", ("topic",)
+        )
+        self._snapshots = telemetry.counter("local_snapshots_total", "Local snapshots of a partition.", ("outcome",))
+        self._evicted = telemetry.counter("evicted_total", "Customers that left memory for the disk.")
         self._watermark = telemetry.gauge(
             "event_watermark_seconds", "Greatest event time, by partition.", ("partition",)
         )
@@ -38,6 +43,7 @@ class WorkerSignals:
         self._totals: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
         self._marks: dict[int, tuple[int, float]] = {}
+        self._restoring: dict[int, tuple[int, int]] = {}
 
     def turn(
         self, partition: int, outcomes: dict[str, int], flushes: list[Flush], engine: Engine, seconds: float
@@ -46,6 +52,14 @@ class WorkerSignals:
         self._turns.observe(seconds)
         for outcome, count in outcomes.items():
             self._applied.labels(outcome).inc(count)
+        self.flushed(flushes)
+        self._customers.labels(partition).set(len(engine))
+        self._marks[partition] = (len(engine), engine.watermark)
+        if engine.watermark > NEVER:
+            self._watermark.labels(partition).set(engine.watermark)
+
+    def flushed(self, flushes: list[Flush]) -> None:
+        """Count what some flushes brought forth."""
         for band, count in Counter(score.band for flush in flushes for score in flush.scores).items():
             self._scores.labels(band).inc(count)
             self._totals["scores"] += count
@@ -53,17 +67,45 @@ class WorkerSignals:
             self._matured.labels(str(label)).inc(count)
             self._totals["examples"] += count
         self._states.inc(sum(len(flush.states) for flush in flushes))
-        self._customers.labels(partition).set(len(engine))
-        self._marks[partition] = (len(engine), engine.watermark)
-        if engine.watermark > NEVER:
-            self._watermark.labels(partition).set(engine.watermark)
 
     def settled(self) -> None:
         """Something became durable."""
         self._telemetry.progress(busy=True)
 
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """A partition's state is being read: so many of about so many records."""
+        self._restoring[partition] = (done, total)
+        self._tell_restoring()
+
+    def restored(self, partition: int) -> None:
+        """A partition's state is complete."""
+        self._restoring.pop(partition, None)
+        self._tell_restoring()
+
+    def _tell_restoring(self) -> None:
+        told = {
+            str(number): f"{done:,} of about {total:,} records" for number, (done, total) in self._restoring.items()
+        }
+        self._telemetry.status["restoring"] = told
+        self._telemetry.not_ready = ", ".join(f"restoring partition {number}: {text}" for number, text in told.items())
+        self._telemetry.progress(busy=True)
+
+    def foreign(self, topic: str, count: int) -> None:
+        """Records of an evicted worker were found on one of our topics."""
+        self._foreign.labels(topic).inc(count)
+
+    def snapshot(self, outcome: str) -> None:
+        """A local snapshot was written, or failed."""
+        self._snapshots.labels(outcome).inc()
+
+    def evicted(self, count: int) -> None:
+        """Idle customers left memory."""
+        self._evicted.inc(count)
+
     def forget(self, partition: int) -> None:
         """A partition was taken away."""
+        if self._restoring.pop(partition, None) is not None:
+            self._tell_restoring()
         if self._marks.pop(partition, None) is not None:
             self._customers.remove(partition)
             with contextlib.suppress(KeyError):
@@ -78,7 +120,7 @@ class WorkerSignals:
         self._lag.clear()
         for (topic, partition), records in lag.items():
             self._lag.labels(topic, partition).set(records)
-        if joined and not any(lag.values()):
+        if joined and not any(lag.values()) and not self._restoring:
             self._telemetry.progress()
         watermark = max((mark for _, mark in self._marks.values()), default=NEVER)
         if watermark > NEVER:

@@ -40,9 +40,13 @@ ROOT = Path(__file__).resolve().parents[3]
 START = 1_735_689_600.0
 
 
-def settings_for(broker: BrokerSettings, clock: Any = "event", **http: Any) -> Settings:
-    worker = WorkerSettings(clock=clock, align_idle_s=0.3, tick_s=0.1, commit_interval_s=0.2, chunk_records=50)
-    return Settings(broker=broker, worker=worker, http=HttpSettings(worker_port=0, **http))
+def settings_for(broker: BrokerSettings, clock: Any = "event", data_dir: Path | str = "", **http: Any) -> Settings:
+    """Quick settings. Without a `data_dir` nothing is kept on disk."""
+    worker = WorkerSettings(
+        clock=clock, align_idle_s=0.3, tick_s=0.1, commit_interval_s=0.2, chunk_records=50,
+        snapshot_every_s=0.5 if data_dir else 0.0, evict_after_days=180.0 if data_dir else 0.0,
+    )  # fmt: skip
+    return Settings(broker=broker, worker=worker, data_dir=str(data_dir), http=HttpSettings(worker_port=0, **http))
 
 
 @contextlib.asynccontextmanager
