@@ -160,9 +160,12 @@ def merge_tiles(
     merged = np.zeros(len(starts), dtype=dtype)
     merged["day"] = all_days[starts]
     for i, counter in enumerate(layout.counters):
-        column = np.concatenate((old[f"c{i}"], values[:, i].astype(counter.dtype)))[order]
-        if len(column):
-            merged[f"c{i}"] = _MERGES[counter.merge].reduceat(column, starts)
+        if len(starts):
+            # Bits need their own type; everything else is added or compared as numbers and cut to what is kept.
+            kind = counter.dtype if counter.merge == "bits" else np.float64
+            column = np.concatenate((old[f"c{i}"].astype(kind), values[:, i].astype(kind)))[order]
+            summed = _MERGES[counter.merge].reduceat(column, starts)
+            merged[f"c{i}"] = np.minimum(summed, counter.greatest) if counter.greatest else summed
     return _cut(merged.tobytes(), np.bincount(owners[starts], minlength=len(kept)) * dtype.itemsize)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cramjam
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,16 @@ _decoder = msgspec.msgpack.Decoder(list[Snapshot])
 def waiting(blob: bytes) -> list[Snapshot]:
     """The predictions of the PENDING bytes, oldest first. Raises StateError."""
     try:
-        return _decoder.decode(blob) if blob else []
-    except msgspec.MsgspecError as exc:
+        return _decoder.decode(bytes(cramjam.lz4.decompress_block(blob))) if blob else []
+    except (msgspec.MsgspecError, cramjam.DecompressionError) as exc:
         msg = f"cannot read {len(blob)} bytes of waiting predictions: {exc}"
         raise StateError(msg) from exc
 
 
 def pack(pending: list[Snapshot]) -> bytes:
     """Inverse of `waiting`."""
-    return _encoder.encode(pending) if pending else b""
+    # A customer's rows of several weeks are much alike: LZ4 keeps them in two thirds, for a few microseconds a week.
+    return bytes(cramjam.lz4.compress_block(_encoder.encode(pending))) if pending else b""
 
 
 class Ledger:

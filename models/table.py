@@ -77,7 +77,7 @@ _FIXED: Final = np.dtype([
     ("format", "u1"), ("epoch", "<u4"), ("due_at", "<f8"), ("probability", "<f4"),
     ("layout", "<u4"), ("core", "<f8", (WIDTH,)), ("lengths", "<u4", (len(BLOBS),)),
 ])  # fmt: skip
-_GROWTH, _FIRST_ROWS = 1.25, 64
+_GROWTH, _FIRST_ROWS = 1.125, 64
 _offsets = msgspec.msgpack.Decoder(dict[str, int])
 _encoder = msgspec.msgpack.Encoder()
 

@@ -35,13 +35,22 @@ Integers = npt.NDArray[np.int64]
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """One number of a day tile: how two of them merge, and the numpy type that keeps it."""
+    """One number of a day tile: how two of them merge, and the numpy type that keeps it.
+
+    Sums stay at the type's greatest value once they reach it, which is a merge like any other.
+    """
 
     merge: Literal["sum", "bits", "min"]
     dtype: str
 
+    @property
+    def greatest(self) -> int | None:
+        """Where a sum stays; None for types that hold any."""
+        return int(np.iinfo(self.dtype).max) if self.merge == "sum" and self.dtype != "<f8" else None
 
-COUNT: Final = Counter("sum", "<u4")
+
+#: Up to 65,535 a day; beyond that, nobody counts.
+COUNT: Final = Counter("sum", "<u2")
 AMOUNT: Final = Counter("sum", "<f8")
 BITS: Final = Counter("bits", "<u8")
 LOWEST: Final = Counter("min", "<f8")
@@ -90,8 +99,8 @@ class Layout(msgspec.Struct, frozen=True):
         )
 
     def tile_dtype(self) -> np.dtype[np.void]:
-        """One tile as it is kept: the day (days since 1970, UTC), then the counters."""
-        return np.dtype([("day", "<i4"), *((f"c{i}", counter.dtype) for i, counter in enumerate(self.counters))])
+        """One tile as it is kept: the day (days since 1970, UTC, up to 2059), then the counters."""
+        return np.dtype([("day", "<i2"), *((f"c{i}", counter.dtype) for i, counter in enumerate(self.counters))])
 
     def fingerprint(self) -> str:
         """Equal for layouts whose kept bytes mean the same."""
