@@ -51,6 +51,8 @@ class BrokerSettings(Section, frozen=True, kw_only=True):
     request_timeout_s: Positive = 40.0
     session_timeout_s: Positive = 30.0
     rebalance_timeout_s: Positive = 60.0
+    delivery_timeout_s: Positive = 300.0
+    idempotence: Literal["auto", "on", "off"] = "auto"
 
 
 class EventSettings(Section, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class WorkerSettings(Section, frozen=True, kw_only=True):
     duplicate_window: Annotated[int, Meta(ge=0)] = 64
     tick_s: Positive = 1.0
     stall_after_s: Positive = 60.0
+    exit_after_s: Positive = 300.0
     snapshot_every_s: NotNegative = 300.0
     evict_after_days: NotNegative = 180.0
 

@@ -16,6 +16,18 @@ calls `ack(event)`. An event that is never acknowledged is redelivered after a r
 
 from streams.chunks.application import ChunkApp, chunk_app, chunk_topic, run_app
 from streams.chunks.chunk import Chunk, ack
+from streams.chunks.delivery import DeliveryTimeout
 from streams.chunks.producer import BatchProducer, Outgoing, wait_all
 
-__all__ = ["BatchProducer", "Chunk", "ChunkApp", "Outgoing", "ack", "chunk_app", "chunk_topic", "run_app", "wait_all"]
+__all__ = [
+    "BatchProducer",
+    "Chunk",
+    "ChunkApp",
+    "DeliveryTimeout",
+    "Outgoing",
+    "ack",
+    "chunk_app",
+    "chunk_topic",
+    "run_app",
+    "wait_all",
+]

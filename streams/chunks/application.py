@@ -19,6 +19,8 @@ from streams.chunks.consumer import ChunkConsumer, ChunkTransport
 #: The versions whose private parts the transport overrides. Others are refused at start.
 TESTED_VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
 
+_STOP_WITHIN_S = 30.0
+
 BeforeRevoke = Callable[[set[TP]], Awaitable[None]]
 
 
@@ -134,8 +136,9 @@ async def run_app(app: ChunkApp, stop: asyncio.Event, failed: asyncio.Future[Non
         if stop.is_set() and not failed.done() and app.crash_reason is None:
             await _settle(app)
     finally:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(app.stop(), timeout=30.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_WITHIN_S):
+                await app.stop()
         for task in (starting, crashed, stopping):
             task.cancel()
         await asyncio.gather(starting, crashed, stopping, return_exceptions=True)
@@ -147,12 +150,12 @@ async def run_app(app: ChunkApp, stop: asyncio.Event, failed: asyncio.Future[Non
 
 async def _settle(app: ChunkApp) -> None:
     """Finish what is in flight and commit it, so that a clean stop repeats nothing."""
-    consumer = app.consumer
+    consumer = cast("ChunkConsumer", app.consumer)
     consumer.stop_flow()
     assigned = set(consumer.assignment())
     if assigned:
         await app.before_revoke(assigned)
-        await consumer.commit()
+        await consumer.commit_settled()
 
 
 async def _first_of(starting: asyncio.Future[Any], *ends: asyncio.Future[Any]) -> None:

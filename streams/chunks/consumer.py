@@ -32,6 +32,7 @@ from streams.chunks.tracker import ChunkTracker
 from streams.kafka import group_options
 
 _IDLE_WAIT_S = 0.05
+_COMMIT_WITHIN_S = 10.0
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
@@ -46,7 +47,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             **options,
             group_id=app.conf.id,
             partition_assignment_strategy=[RangePartitionAssignor],
-            max_poll_interval_ms=300_000,
+            # How long a member that fetches nothing stays in the group: it may wait for a broker to take its writes.
+            max_poll_interval_ms=int((broker.delivery_timeout_s + 300) * 1000),
             metadata_max_age_ms=30_000,
         )
 
@@ -55,8 +57,10 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
         held = self.assignment()
         wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in held}
         try:
-            await consumer.commit(wanted)
-        except (CommitFailedError, IllegalStateError, KafkaError) as exc:
+            # Without a broker aiokafka would try for ever, also when the role is asked to stop.
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await consumer.commit(wanted)
+        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as exc:
             # Nothing is lost: the position stays where it is and the timer tries again; after a
             # rebalance the partition's new owner starts from the older offset and skips what it knows.
             self.log.warning("commit refused for %d partitions: %r", len(wanted), exc)
@@ -203,9 +207,14 @@ class ChunkConsumer(driver.Consumer):
         self.stop_flow()
         await cast("Any", self.app).before_revoke(revoked)
         self._discard_unstarted()
-        await self.commit()
+        await self.commit_settled()
         await super().on_partitions_revoked(revoked)
         self._forget()
+
+    async def commit_settled(self) -> None:
+        """Commit all that is settled now: Faust's `commit` does nothing while another one is under way."""
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
 
     def _discard_unstarted(self) -> None:
         # The work that was begun is settled by `before_revoke`. Chunks that nobody will work on any more

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from models.settings import BrokerSettings
-from streams.kafka import producer_options
+from streams.chunks.delivery import connect, disconnect, topic_known, watch
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
@@ -26,21 +26,28 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class BatchProducer:
-    """An aiokafka producer for whole batches. Start it before use and stop it last."""
+    """An aiokafka producer for whole batches. Start it before use and stop it last.
+
+    A broker that is away is waited for, up to `broker.delivery_timeout_s`; see `streams.chunks.delivery`.
+    """
 
     def __init__(self, broker: BrokerSettings) -> None:
-        self._options = producer_options(broker)
+        self._broker = broker
         self._producer: AIOKafkaProducer | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect. Raises aiokafka.errors.KafkaConnectionError when no broker answers."""
-        self._producer = AIOKafkaProducer(**self._options)
-        await self._producer.start()
+        self._producer = await connect(self._broker)
+        self._watching = asyncio.create_task(watch(self._producer, self._broker), name="watch deliveries")
 
     async def stop(self) -> None:
-        """Send what is buffered and close."""
+        """Send what is buffered, or see it fail, and close."""
         if self._producer is not None:
-            await self._producer.stop()
+            await disconnect(self._producer)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
 
     @property
     def client(self) -> AIOKafkaProducer:
@@ -59,6 +66,7 @@ class BatchProducer:
     ) -> list[tuple[asyncio.Future[Any], int]]:
         """As `send`, each future with its number of records: they lie from `future.result().offset` on."""
         client, sent, count = self.client, list[tuple[asyncio.Future[Any], int]](), 0
+        await topic_known(client, self._broker, topic)
         batch = client.create_batch()
         for record in records:
             if not self._append(batch, record):
