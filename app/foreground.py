@@ -66,7 +66,8 @@ async def _until(stop: asyncio.Event, group: ProcessGroup, embedded: EmbeddedBro
         if embedded is not None and not embedded.running:
             raise AppError("the embedded broker ended, and its memory with it; start again")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LOOK_EVERY_S)
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await stop.wait()
 
 
 def run_console(settings: Settings) -> int:

@@ -139,6 +139,7 @@ async def _report_topics(broker: BrokerSettings) -> None:
 
 async def _wait(stop: asyncio.Event, delay_s: float) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), delay_s)
+        async with asyncio.timeout(delay_s):
+            await stop.wait()
     except TimeoutError:
         pass

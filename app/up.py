@@ -176,7 +176,8 @@ class ProcessGroup:
                 crashes = 1 if failure.uptime_s >= self._backoff.steady_s else crashes + 1
                 child.state = "waiting"
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(child.stopping.wait(), self._backoff.delay_s(crashes))
+                    async with asyncio.timeout(self._backoff.delay_s(crashes)):
+                        await child.stopping.wait()
             child.state = "stopped"
         finally:
             child.send(signal.SIGKILL)  # what a child left behind, or the child itself if this task was cancelled

@@ -146,7 +146,8 @@ async def _send_paced(events: Iterable[AnyEvent], sender: _Sender, stop: asyncio
             if wait_s > 0:
                 await sender.flush()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), max(wait_s, _TICK_S))
+                    async with asyncio.timeout(max(wait_s, _TICK_S)):
+                        await stop.wait()
                 continue
         await sender.add(ahead.popleft())
         ahead.extend(islice(iterator, 1))

@@ -63,7 +63,8 @@ class Poller:
                 except Exception as error:  # noqa: BLE001 - the page must outlive whatever a role or file surprises it with
                     self._report(error)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), every_s)
+                    async with asyncio.timeout(every_s):
+                        await stop.wait()
 
     def _report(self, error: Exception) -> None:
         """Log a problem once, not every two seconds."""

@@ -205,7 +205,8 @@ class Warehouse:
         await self._quarantine.close()
         await self._publish_if_due()
         try:
-            await asyncio.wait_for(stop.wait(), self._retry_s)
+            async with asyncio.timeout(self._retry_s):
+                await stop.wait()
         except TimeoutError:
             pass
 
