@@ -25,6 +25,7 @@ HELP: dict[str, str] = {
     "events.max_depth": "Deepest accepted nesting of an event's JSON, in levels.",
     "events.earliest": "Earliest accepted event time, ISO-8601; an earlier one goes to quarantine.",
     "events.max_future_s": "Seconds that an event time may lie ahead of the clock.",
+    "events.max_late_s": "Seconds that an event time may lie behind the partition's watermark; 0 takes any.",
     "worker.app_id": "Consumer group of the workers, behind broker.topic_prefix; its members share the partitions.",
     "worker.chunk_records": "Most events of one partition that are handled in one step.",
     "worker.max_chunks_per_partition": "Most chunks of one partition that wait in memory before fetching pauses.",

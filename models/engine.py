@@ -32,6 +32,7 @@ from models.state import message_digest, remember
 from models.table import Rows, Table, TableDump
 from models.telling import LEFT, Teller
 from models.turn import Poison, Turn
+from models.watermark import Watermark
 
 _DUE_AT_ONCE = 2000
 Outcome = str
@@ -49,14 +50,17 @@ class Flush(msgspec.Struct, frozen=True):
 class Engine:
     """See the module's docstring. Not safe for concurrent use.
 
+    An event more than `events.max_late_s` behind the watermark is answered with LATE and changes nothing.
+
     `sources` names up to four `topic/partition` whose offsets are kept in columns; others cost more.
     """
 
     def __init__(self, settings: Settings, model: ServingModel, sources: tuple[str, ...] = ()) -> None:
         self.model = model
-        self.watermark = NEVER
-        #: Events before this time (epoch seconds) are answered with LATE and change nothing.
-        self.late_before = NEVER
+        self._marks = Watermark()
+        #: What was re-routed from other partitions says nothing of this one's pace.
+        self._paced = frozenset(sources)
+        self._max_late_s = settings.events.max_late_s or math.inf
         self.epoch = 0
         self.poison: list[Poison] = []
         self.missing: Callable[[str], bytes | None] = lambda _: None
@@ -100,7 +104,7 @@ class Engine:
         core = self._table.core
         if len(core):
             self._next_due = float(core[:, t.DUE_AT].min())
-            self.watermark = float(core[:, t.WATERMARK].max())
+            self._marks.recover(float(core[:, t.WATERMARK].max()))
         self._teller.ranks.fill(core[:, t.PROBABILITY])
         self._guards.recover(self._table)
 
@@ -150,7 +154,7 @@ class Engine:
         """Take one event for its customer. `source` is `topic/partition`, where it was first read from."""
         table = self._table
         row = table.index.get(event.customer_id)
-        late = event.time < self.late_before
+        late = event.time < self._marks.value - self._max_late_s
         if row is None:
             if late:
                 return LATE
@@ -172,8 +176,8 @@ class Engine:
                 return DUPLICATE
             recent[row] = kept
         self._turn.add(row, event, source, offset)
-        if event.time > self.watermark:
-            self.watermark = event.time
+        if source in self._paced or not self._paced:
+            self._marks.advance(source, event.time)
         return APPLIED
 
     def _new_row(self, customer_id: str) -> int:
@@ -215,7 +219,7 @@ class Engine:
         changed = np.isin(rows, np.fromiter(touched, np.int64, len(touched)))
         again = np.isin(rows, np.fromiter(told_again, np.int64, len(told_again)))
         core = table.core
-        core[rows[changed], t.WATERMARK] = self.watermark
+        core[rows[changed], t.WATERMARK] = self._marks.move()
         examples = self._settle(rows, changed, now)
         left, back, active, bought = core[rows][:, [t.LEFT_AT, t.BACK_AT, t.ACTIVE_AT, t.BOUGHT_AT]].T
         eligible = self._label.eligible(left, back, active, bought, now)
@@ -249,6 +253,15 @@ class Engine:
         )
         changed[eligible] |= remembered | told
         return scores
+
+    @property
+    def watermark(self) -> float:
+        """Event time (epoch seconds) up to which the events of all sources that are not idle have come."""
+        return self._marks.value
+
+    def idle(self, source: str) -> None:
+        """Say that a source has nothing more for now, so that it does not hold the watermark back."""
+        self._marks.idle(source)
 
     def _stamps(self, now: float, wall: float) -> tuple[float, float, float]:
         return now, (self.watermark if self.watermark > NEVER else now), wall

@@ -62,6 +62,7 @@ class EventSettings(Section, frozen=True, kw_only=True):
     max_depth: Count = 32
     earliest: str = "1990-01-01T00:00:00Z"
     max_future_s: NotNegative = 86_400.0
+    max_late_s: NotNegative = 7_776_000.0
 
 
 class WorkerSettings(Section, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "bad_time": "a time is neither ISO-8601 nor a finite number of epoch seconds or milliseconds",
     "future_time": "the event lies more than events.max_future_s after the present",
     "ancient_time": "the event lies before events.earliest",
+    "late": "the event lies more than events.max_late_s behind the watermark of its partition",
     "bad_number": "an amount, quantity, rating or duration is not a finite number from 0 to 1e12",
     "bad_conversation": "a conversation has no id, or its channel is not chat, call or email",
     "internal_error": "the decoder itself failed; this is a defect of Ebbtide, not of the event",

@@ -18,7 +18,7 @@ from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES
 from models.features.layout import DAY_S
 from models.records import Example, Score
 from models.scoring import readable, served
-from models.settings import LabelSettings, ScoreSettings, Settings
+from models.settings import EventSettings, LabelSettings, ScoreSettings, Settings
 from models.state import StateError, peek
 from models.table import Table, split
 
@@ -286,18 +286,43 @@ def test_a_message_id_is_remembered_as_long_as_the_window_says() -> None:
 
 
 def test_too_late_events_change_nothing() -> None:
-    """An event before `late_before` is told apart, unless it was applied before."""
-    subject = engine()
+    """An event too far behind the watermark is told apart, unless it was applied before; others land in their day."""
+    settings = msgspec.structs.replace(SETTINGS, events=EventSettings(max_late_s=5 * DAY_S))
+    subject = engine(settings)
     subject.apply(order("c", 0), "purchases/0", 0)
-    flush(subject, 1)
-    subject.late_before = START + 5 * DAY_S
+    subject.apply(order("other", 10), "purchases/0", 1)
+    flush(subject, 10)
 
+    assert subject.watermark == START + 10 * DAY_S
     assert subject.apply(order("c", 0), "purchases/0", 0) == REPLAYED
-    assert subject.apply(order("c", 4.9), "purchases/0", 1) == LATE
-    assert subject.apply(order("stranger", 4.9), "purchases/0", 2) == LATE
-    assert subject.apply(order("c", 5), "purchases/0", 3) == APPLIED
-    assert facts(subject, day=5)["features"]["orders_total"] == 2
+    assert subject.apply(order("c", 4.9), "purchases/0", 2) == LATE
+    assert subject.apply(order("stranger", 4.9), "purchases/0", 3) == LATE
+    assert subject.apply(order("c", 5), "purchases/0", 4) == APPLIED
+    found = facts(subject, day=12)["features"]
+    assert (found["orders_total"], found["orders_7d"], found["orders_30d"]) == (2, 0, 2)
     assert "stranger" not in subject
+
+
+def test_a_source_that_runs_ahead_makes_nobody_late() -> None:
+    """The slowest source that is not idle decides; the watermark survives a restart and never falls."""
+    settings = msgspec.structs.replace(SETTINGS, events=EventSettings(max_late_s=DAY_S))
+    subject = engine(settings)
+    subject.apply(order("c", 0), "clickstream/0", 0)
+    subject.apply(order("c", 300), "purchases/0", 0)
+    flush(subject, 300)
+    assert subject.apply(order("c", 2), "clickstream/0", 1) == APPLIED
+
+    subject.idle("clickstream/0")
+    _, _, states = flush(subject, 300)
+    assert subject.watermark == START + 300 * DAY_S
+    restored = engine(settings)
+    for key, raw in states.items():
+        restored.load(key, raw)
+    restored.loaded()
+    assert restored.apply(order("c", 3), "clickstream/0", 2) == LATE
+    assert subject.apply(order("c", 299.5), "clickstream/0", 3) == APPLIED
+    flush(subject, 300)
+    assert subject.watermark == START + 300 * DAY_S
 
 
 def test_idle_customers_leave_memory_and_come_back() -> None:
