@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.commands import customer, demo, replay, role, settings, simulate, topics, up
+from app.commands import customer, demo, replay, role, settings, simulate, topics, up, verify
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -13,5 +13,6 @@ COMMANDS: tuple[Command, ...] = (
     *replay.COMMANDS,
     *customer.COMMANDS,
     *topics.COMMANDS,
+    *verify.COMMANDS,
     *settings.COMMANDS,
 )
