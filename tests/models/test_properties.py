@@ -1,0 +1,101 @@
+"""Any order, repetition and division of the events gives the same customers: the engine as a whole."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.churn.serving import ServingModel
+from models.engine import APPLIED, DUPLICATE, Engine
+from models.events.types import Event
+from models.features import FEATURE_VERSION, FEATURES, LISTENERS
+from models.features.layout import DAY_S
+from models.settings import Settings
+
+START = 1_735_689_600.0
+LATER = START + 70 * DAY_S
+SETTINGS = Settings()
+
+histories = st.lists(
+    st.builds(
+        Event,
+        name=st.sampled_from(["Order Completed", "Subscription Cancelled", "Product Viewed"]),
+        effect=st.sampled_from(sorted(LISTENERS)),
+        customer_id=st.sampled_from(["ann", "bob", "cy"]),
+        time=st.integers(0, 60 * 86_400).map(lambda s: START + s),
+        value=st.integers(0, 10_000).map(lambda cents: cents / 100),
+        units=st.integers(0, 5).map(float),
+        products=st.lists(st.sampled_from([f"p{i}" for i in range(50)]), max_size=2).map(tuple),
+    ),
+    max_size=30,
+)
+
+
+def engine() -> Engine:
+    return Engine(SETTINGS, ServingModel.initial(FEATURES, FEATURE_VERSION, SETTINGS.label), ("s/0",))
+
+
+def numbered(history: list[Event]) -> list[Event]:
+    return [msgspec.structs.replace(event, message_id=f"m{i}") for i, event in enumerate(history)]
+
+
+def features(subject: Engine) -> dict[str, list[float]]:
+    return subject.features(sorted(subject.customer_ids), LATER)
+
+
+def expect_same(left: dict[str, list[float]], right: dict[str, list[float]]) -> None:
+    assert left.keys() == right.keys()
+    for customer_id, row in left.items():
+        assert row == pytest.approx(right[customer_id], rel=1e-9, nan_ok=True)
+
+
+@given(histories, st.randoms())
+@settings(max_examples=60)
+def test_permuted_and_repeated_events_give_the_same_features(history: list[Event], chance: random.Random) -> None:
+    """Producers' retries, in any order and cut into turns anywhere, change nothing; each repeat is told as one."""
+    plain, mixed = engine(), engine()
+    events = numbered(history)
+    for offset, event in enumerate(events):
+        plain.apply(event, "s/0", offset)
+    sent = events + [event for event in events if chance.random() < 0.3]
+    chance.shuffle(sent)
+    outcomes = []
+    for offset, event in enumerate(sent):
+        outcomes.append(mixed.apply(event, "s/0", offset))
+        if chance.random() < 0.2:
+            mixed.flush(LATER, LATER)
+
+    assert outcomes.count(APPLIED) == len(events)
+    assert outcomes.count(DUPLICATE) == len(sent) - len(events)
+    expect_same(features(plain), features(mixed))
+
+
+@given(histories, st.randoms(), st.integers(1, 4))
+@settings(max_examples=60)
+def test_crashes_anywhere_change_nothing(history: list[Event], chance: random.Random, crashes: int) -> None:
+    """A worker that loses its memory, keeps some of its last states, and reads again from an older offset ends alike."""
+    plain, subject, changelog = engine(), engine(), dict[str, bytes]()
+    events = numbered(history)
+    for offset, event in enumerate(events):
+        plain.apply(event, "s/0", offset)
+    committed = 0
+    for _ in range(crashes):
+        reached = chance.randint(committed, len(events))
+        for offset in range(committed, reached):
+            subject.apply(events[offset], "s/0", offset)
+        states = subject.flush(LATER, LATER).states
+        durable = chance.random() < 0.5
+        changelog.update(states if durable else states[: chance.randint(0, len(states))])
+        committed = reached if durable else committed
+        subject = engine()
+        for customer_id, raw in changelog.items():
+            subject.load(customer_id, raw)
+        subject.loaded()
+    for offset in range(committed, len(events)):
+        subject.apply(events[offset], "s/0", offset)
+
+    expect_same(features(plain), features(subject))
