@@ -24,10 +24,13 @@ from models.settings import Settings
 from streams.replay import ReplayError, ReplayReport, replay
 from streams.sources import SourceError
 from streams.topics import TopicsUnavailable
+from streams.verify import CannotVerify, verify
+from streams.verify import Report as Verification
 from streams.warehouse.query import customers_at_risk, summary
 from streams.warehouse.snapshot import newest
 
 _STALLED_AFTER_S = 60.0
+_COMMITTED_WITHIN_S = 30.0
 _SHOWN = 10
 
 
@@ -62,7 +65,7 @@ async def _play(scenario: Scenario, settings: Settings, args: argparse.Namespace
         finished = await _settle(stage, sent, stop)
         if stop.is_set():
             return _stopped()
-        figures = await _figures(scenario, stage, finished - started)
+        figures = await _figures(scenario, stage, finished - started, await _verify(stage))
         for line in lines(figures):
             print(line)
         if args.json:
@@ -92,12 +95,24 @@ async def _settle(stage: Stage, sent: ReplayReport, stop: asyncio.Event) -> floa
         return await settle(stage, sent.events, lambda missing: tell(0.0, missing), stop, _STALLED_AFTER_S)
 
 
+async def _verify(stage: Stage) -> Verification:
+    """Recompute every feature from the raw log, and leave the log for `ebbtide verify`: the broker's memory ends."""
+    with progress("verifying", None):
+        try:
+            return await verify(
+                stage.settings, wait_s=_COMMITTED_WITHIN_S, export_to=Path(stage.settings.data_dir) / "log"
+            )
+        except (CannotVerify, OSError) as error:
+            msg = f"cannot verify: {error}"
+            raise AppError(msg) from None
+
+
 def _stopped() -> int:
     print("stopped before the end: no figures", flush=True)
     return INTERRUPTED
 
 
-async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figures:
+async def _figures(scenario: Scenario, stage: Stage, seconds: float, verified: Verification) -> fig.Figures:
     path: Path = newest(stage.settings.data_dir)
     status = {role: answer.status for role, answer in (await stage.statuses()).items()}
     totals, outside, judged, cutoffs = await asyncio.gather(
@@ -123,6 +138,7 @@ async def _figures(scenario: Scenario, stage: Stage, seconds: float) -> fig.Figu
         deliveries=status["sync"].get("deliveries", {}),
         webhook_received=stage.receiver.accepted_total,
         console=stage.console,
+        verified=verified,
     )
 
 

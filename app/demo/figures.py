@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.demo.scenario import Scenario
 from app.errors import AppError
 from models.evaluation import auc, average_precision, ece, log_loss
+from streams.verify import Report, lines
 from streams.warehouse.query import score_as_of
 
 Doubles = npt.NDArray[np.float64]
@@ -74,6 +75,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: dict[str, int]
     webhook_received: int
     console: str
+    verified: Report
 
 
 def quality(labels: npt.NDArray[Any], probabilities: Doubles) -> Quality:
@@ -157,6 +159,8 @@ def problems(figures: Figures, sent: int) -> Sequence[str]:
     found += [f"AUC {row['auc']} at {row['cutoff']}, expected: {_LEAST_AUC} or more" for row in poor]
     if not figures.scores or not figures.examples:
         found.append(f"{figures.scores:,} scores and {figures.examples:,} matured examples: nothing was learned")
+    if not figures.verified.ok:
+        found += lines(figures.verified)
     failed = {name: n for name, n in figures.deliveries.items() if name not in {"delivered", "superseded"} and n}
     if failed or figures.webhook_received < figures.deliveries.get("delivered", 0):
         found.append(f"deliveries {figures.deliveries}, received by the webhook {figures.webhook_received:,}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.demo.figures import Figures, Judged
 from app.words import brief_amount
+from streams.verify import headline
 
 
 def lines(figures: Figures) -> Iterator[str]:
@@ -16,6 +17,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"refused          {_counts(figures.quarantined)}"
     yield f"customers        {figures.customers:,}, {figures.scores:,} scores emitted"
     yield f"examples matured {figures.examples:,}"
+    yield f"verify           {headline(figures.verified)}"
     for judged in figures.judged:
         yield ""
         yield from _judged(judged)

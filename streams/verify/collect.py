@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from models.events.quarantine import QuarantineRecord
 from models.settings import BrokerSettings, Settings
 from streams.kafka import group_id, security_options
-from streams.outside import BrokerAway, Place, ends_of, look_at_group
+from streams.outside import BrokerAway, Place, ends_of
 from streams.topics import CHANGELOG, QUARANTINE, REROUTED, SCORES, SOURCES, topic_name
 from streams.verify.inputs import CannotVerify, Inputs
 from streams.verify.store import INPUTS, Store
@@ -102,19 +102,25 @@ async def _applied_ends(settings: Settings, wait_s: float) -> dict[Place, int]:
 async def _wait_for(settings: Settings, places: list[Place], deadline: float) -> dict[Place, int]:
     broker, group = settings.broker, group_id(settings)
     ends = await ends_of(broker, places)
-    while True:
-        committed = (await look_at_group(broker, group)).committed
-        lag = {place: end - max(0, committed.get(place, 0)) for place, end in ends.items()}
-        waiting = {place: count for place, count in lag.items() if count > 0}
-        if not waiting:
-            return ends
-        if time.monotonic() > deadline:
-            told = ", ".join(f"{topic}/{number} {count:,}" for (topic, number), count in sorted(waiting.items()))
-            raise CannotVerify(
-                f"group {group!r} has not applied {sum(waiting.values()):,} records yet ({told}); "
-                "start the worker, or wait for it with --wait"
-            )
-        await asyncio.sleep(_LOOK_EVERY_S)
+    partitions = {TopicPartition(topic_name(broker, topic), number): (topic, number) for topic, number in places}
+    async with _reader(broker, partitions, group) as consumer:
+        while True:
+            # The embedded broker does not answer an admin client's question for these.
+            lag = {place: ends[place] - (await consumer.committed(tp) or 0) for tp, place in partitions.items()}
+            waiting = {place: count for place, count in lag.items() if count > 0}
+            if not waiting:
+                return ends
+            if time.monotonic() > deadline:
+                raise CannotVerify(_not_applied(group, waiting))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _not_applied(group: str, waiting: dict[Place, int]) -> str:
+    told = ", ".join(f"{topic}/{number} {count:,}" for (topic, number), count in sorted(waiting.items()))
+    return (
+        f"group {group!r} has not applied {sum(waiting.values()):,} records yet ({told}); "
+        "start the worker, or wait for it with --wait"
+    )
 
 
 def _places(broker: BrokerSettings, *topics: str) -> list[Place]:
@@ -160,8 +166,8 @@ async def _read_sources(settings: Settings, store: Store) -> tuple[int, float | 
                 arrivals.append(first.timestamp / 1000 if first.timestamp_type == _LOG_APPEND_TIME else math.inf)
             seen.add(number)
             store.append("raw", _raw(topic, number, records))
-        unseen = await ends_of(broker, [(topic, number) for number in range(broker.partitions) if number not in seen])
-        emptied = [end for end in unseen.values() if end > 0]
+        unseen = [(topic, number) for number in range(broker.partitions) if number not in seen]
+        emptied = [end for end in (await ends_of(broker, unseen)).values() if end > 0] if unseen else []
         removed += sum(emptied)
         arrivals += [math.inf] * len(emptied)
     if not removed:
@@ -252,9 +258,12 @@ async def scan(broker: BrokerSettings, logical: str, numbers: Iterable[int]) -> 
 
 
 @asynccontextmanager
-async def _reader(broker: BrokerSettings, partitions: Iterable[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer outside of any group, at the beginning of some partitions."""
+async def _reader(
+    broker: BrokerSettings, partitions: Iterable[TopicPartition], group: str | None = None
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer at the beginning of some partitions. It may ask for the offsets of a group, but does not join it."""
     consumer = AIOKafkaConsumer(
+        group_id=group,
         **security_options(broker),
         enable_auto_commit=False,
         auto_offset_reset="earliest",

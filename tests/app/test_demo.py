@@ -18,7 +18,9 @@ from app.demo.figures import Figures, Judged, problems, quality
 from app.demo.report import lines
 from app.demo.scenario import CompleteJourney, Simulated, choose
 from app.errors import UsageError
+from models.features import FEATURE_NAMES
 from models.settings import Settings
+from streams.verify import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,6 +28,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def arguments(**given: Any) -> argparse.Namespace:
     usual = {"real": False, "customers": None, "days": None, "seed": None, "json": None, "keep": False}
     return argparse.Namespace(**(usual | given))
+
+
+def verification(**given: Any) -> Report:
+    usual: dict[str, Any] = {
+        "source": "a log", "customers": 4, "served": 4, "events": 99, "refused": 1, "repeats": 0, "as_of": 0.0,
+        "features": FEATURE_NAMES, "wrong": {},
+    }  # fmt: skip
+    return Report(**(usual | given))
 
 
 def figures(**given: Any) -> Figures:
@@ -37,6 +47,7 @@ def figures(**given: Any) -> Figures:
         "webhook_received": 2, "console": "http://127.0.0.1:1",
         "at_risk": ({"customer_id": "anna", "probability": 0.9, "reasons": [
             {"rank": 1, "feature": "days_since_order", "value": 40.0, "contribution": 1.2}]},),
+        "verified": verification(),
     }  # fmt: skip
     return Figures(**(usual | given))
 
@@ -59,6 +70,9 @@ def test_a_small_demo_plays_through_every_role(tmp_path: Path) -> None:
     assert {"emitted", "rule", "prior", "best possible"} == set(told.judged[0].predictors)
     assert told.judged[0].predictors["emitted"].count <= told.examples
     assert f"events in        {told.events:,}" in done.stdout
+    assert told.verified.ok
+    assert told.verified.customers == told.customers
+    assert f"{told.customers} customers x {len(FEATURE_NAMES)} features recomputed in SQL: 0 mismatches" in done.stdout
     with duckdb.connect(told.snapshot, read_only=True) as snapshot:
         counted = snapshot.execute(
             "SELECT count(*) FROM scores_history UNION ALL SELECT count(*) FROM labels"
@@ -73,6 +87,7 @@ def test_good_figures_have_no_problems_and_read_well() -> None:
     assert problems(figures(), sent=100) == []
     for part in (
         "events in        100",
+        "verify           4 customers x",
         "emitted",
         "anna",
         "days_since_order 40 days (+1.20)",
@@ -91,6 +106,8 @@ def test_good_figures_have_no_problems_and_read_well() -> None:
         ({"deliveries": {"delivered": 2, "refused": 1}}, "refused"),
         ({"webhook_received": 1}, "received by the webhook 1"),
         ({"deliveries": {}, "webhook_received": 0}, "the webhook heard of none"),
+        ({"verified": verification(wrong={"state": {"clicks_1d": 3}})}, "3 mismatches"),
+        ({"verified": verification(without_state=1)}, "1 customers without state"),
         ({"cutoffs": ({"cutoff": "2017-11-15", "auc": 0.5},)}, "AUC 0.5 at 2017-11-15"),
     ],
 )
