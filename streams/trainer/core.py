@@ -37,10 +37,10 @@ MALFORMED = "malformed"
 OTHER_FEATURES = "other_features"
 OTHER_LABEL = "other_label"
 LOST_WAITING = "lost_waiting"
-_CHECKPOINT_FORMAT = 2
+_CHECKPOINT_FORMAT = 3
 #: Examples among which a repeated one is noticed. A worker that is killed between writing examples and states writes
-#: the same examples again when it is back.
-_REMEMBERED = 1000
+#: the same examples again when it is back: at most what a few of its turns brought forth, with others' in between.
+REMEMBERED = 50_000
 _MAX_KEY_BYTES = 1000
 
 #: What msgspec raises for bytes that are not what is expected; RecursionError when they are nested too deep.
@@ -54,7 +54,6 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `offset` is that of the last example read. `waiting` of those at or above offset `waiting_from` were not learned:
     the ones whose horizon ends after `clock` (epoch seconds). They are read again instead of being stored.
-    `recent` holds hashes of the ids of the last examples.
     """
 
     format: int
@@ -62,7 +61,6 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: float
     waiting: int
     waiting_from: int | None
-    recent: list[int]
     sha256: str
     state: msgspec.Raw
 
@@ -73,7 +71,7 @@ _checkpoints = msgspec.json.Decoder(Checkpoint)
 class TrainerCore:
     """Reads examples in offset order, each offset once, learns them when due, and writes what is to be published.
 
-    After `restore`, records from `waiting_from` to `offset` must be given to `put_back` before the first `take`.
+    After `restore`, records from `read_back_from` to `offset` must be given to `put_back` before the first `take`.
     """
 
     def __init__(self, settings: Settings, features: Sequence[Feature], feature_version: str) -> None:
@@ -86,7 +84,7 @@ class TrainerCore:
         self.waiting = WaitingRoom(settings.trainer.max_waiting)
         self._to_put_back = 0
         self._told_of_early = False
-        self._recent: dict[int, None] = {}
+        self._recent: dict[bytes, None] = {}
         self.unpublished = 0
         self.learned: Counter[int] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -112,22 +110,31 @@ class TrainerCore:
                     checkpoint.offset, checkpoint.waiting_from, checkpoint.waiting,
                 )  # fmt: skip
                 self.waiting = WaitingRoom(self._settings.trainer.max_waiting, checkpoint.clock)
-                self._recent = dict.fromkeys(checkpoint.recent)
                 break
         if self.offset >= 0 and self.model().to_record() != model:
             self.unpublished = 1
 
+    @property
+    def read_back_from(self) -> int:
+        """The offset from which on examples wait for their horizon, or are remembered as read."""
+        remembered_from = max(0, self.offset - REMEMBERED + 1)
+        return remembered_from if self.waiting_from is None else min(self.waiting_from, remembered_from)
+
     def put_back(self, records: Iterable[Any]) -> None:
-        """Let the examples wait again that waited when the checkpoint was written."""
+        """Remember what was read before the checkpoint was written, and let wait again what waited then."""
         for record in records:
-            if self.waiting_from is None or not self.waiting_from <= record.offset <= self.offset:
+            if record.offset > self.offset:
                 continue
             try:
                 example = _examples.decode(record.value or b"")
                 fit = self._unfit(example) is None
             except _UNREADABLE:
                 continue
-            if fit and self.waiting.put_back(example, record.offset):
+            if not fit:
+                continue
+            self._remember(example)
+            waited = self.waiting_from is not None and record.offset >= self.waiting_from
+            if waited and self.waiting.put_back(example, record.offset):
                 self._to_put_back -= 1
 
     def all_put_back(self) -> None:
@@ -174,13 +181,17 @@ class TrainerCore:
             log.warning("positives are learned before their horizon ends: more would wait than trainer.max_waiting")
 
     def _is_duplicate(self, example: Example) -> bool:
-        digest = int.from_bytes(message_digest(example.example_id), "little")
-        if digest in self._recent or example.example_id in self.waiting:
-            return True
+        return example.example_id in self.waiting or not self._remember(example)
+
+    def _remember(self, example: Example) -> bool:
+        """Add an example to those that a repeat is told by; False if it is among them."""
+        digest = message_digest(example.example_id)
+        if digest in self._recent:
+            return False
         self._recent[digest] = None
-        if len(self._recent) > _REMEMBERED:
+        if len(self._recent) > REMEMBERED:
             del self._recent[next(iter(self._recent))]
-        return False
+        return True
 
     def model(self) -> ServingModel:
         """The model of everything learned so far."""
@@ -217,7 +228,6 @@ class TrainerCore:
             clock=waiting.clock,
             waiting=len(waiting),
             waiting_from=waiting.first_offset,
-            recent=list(self._recent),
             sha256=digest,
             state=msgspec.Raw(state),
         )

@@ -174,11 +174,12 @@ class Trainer:
         return self._core
 
     async def _put_back(self, core: TrainerCore) -> None:
-        """Read again what waited for its horizon when the checkpoint was written."""
-        if core.waiting_from is not None:
+        """Read again what waited for its horizon when the checkpoint was written, and what repeats are told by."""
+        if core.offset >= 0:
             topic = topic_name(self._settings.broker, EXAMPLES)
-            async for records in read_range(self._settings.broker, topic, 0, core.waiting_from, core.offset):
+            async for records in read_range(self._settings.broker, topic, 0, core.read_back_from, core.offset):
                 core.put_back(records)
+                self._signals.reading()
         core.all_put_back()
 
     async def _send(self, logical: str, records: Sequence[Outgoing]) -> None:

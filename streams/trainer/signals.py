@@ -40,6 +40,10 @@ class TrainerSignals:
         self._counted = (Counter(), Counter())
         self._show(core)
 
+    def reading(self) -> None:
+        """Old examples are being read again."""
+        self._telemetry.progress(busy=True)
+
     def learned(self, core: TrainerCore) -> None:
         """A chunk was learned."""
         learned, skipped = self._counted

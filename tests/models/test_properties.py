@@ -77,7 +77,7 @@ def test_permuted_and_repeated_events_give_the_same_features(history: list[Event
 @given(histories, st.randoms(), st.integers(1, 4))
 @settings(max_examples=60)
 def test_crashes_anywhere_change_nothing(history: list[Event], chance: random.Random, crashes: int) -> None:
-    """A worker that loses its memory, keeps some of its last states, and reads again from an older offset ends alike."""
+    """A worker that forgets all, finds some of its last states, and reads again from an older offset ends alike."""
     plain, subject, changelog = engine(), engine(), dict[str, bytes]()
     events = numbered(history)
     for offset, event in enumerate(events):

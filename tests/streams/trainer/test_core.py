@@ -172,8 +172,7 @@ def test_who_waited_is_read_again_after_a_restart(cut: int) -> None:
     first.take(read[:cut], now=0.0)
     checkpoint, model = (record.value for record in first.publication())
     second.restore([checkpoint or b""], model)
-    if second.waiting_from is not None:
-        second.put_back(read[second.waiting_from :])
+    second.put_back(read[second.read_back_from :])
     second.all_put_back()
     second.take(read[cut // 2 :], now=0.0)
 
@@ -204,7 +203,7 @@ def test_no_more_than_allowed_wait() -> None:
     first.take(read[:500], now=0.0)
     checkpoint, model = (record.value for record in first.publication())
     second.restore([checkpoint or b""], model)
-    second.put_back(read[second.waiting_from or 0 :])
+    second.put_back(read[second.read_back_from :])
     second.all_put_back()
     second.take(read[500:], now=0.0)
 
@@ -224,6 +223,7 @@ def test_an_example_that_was_written_twice_is_learned_once() -> None:
     checkpoint, model = published(twice)
     twice = core()
     twice.restore([checkpoint], model)
+    twice.put_back(records(values[:700])[twice.read_back_from :])
     twice.take(records([*values[600:700], *values[650:700]], start=700), now=0.0)
 
     assert twice.skipped == {"duplicate": 150}
