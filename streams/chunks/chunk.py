@@ -7,13 +7,18 @@ from typing import Any, cast
 
 from faust.events import Event as FaustEvent
 
+from streams.chunks.tracker import ChunkTracker
+
 
 class Chunk:
     """Consecutive records of one partition. `records` are aiokafka's, in offset order, never empty."""
 
-    __slots__ = ("durable", "first_offset", "highwater", "last_offset", "partition", "records", "topic")
+    __slots__ = ("durable", "first_offset", "highwater", "last_offset", "partition", "records", "topic", "tracker")
 
-    def __init__(self, topic: str, partition: int, records: Sequence[Any], highwater: int | None) -> None:
+    def __init__(
+        self, topic: str, partition: int, records: Sequence[Any], highwater: int | None,
+        tracker: ChunkTracker | None = None,
+    ) -> None:  # fmt: skip
         self.topic = topic
         self.partition = partition
         self.records = records
@@ -21,6 +26,8 @@ class Chunk:
         self.last_offset: int = records[-1].offset
         self.highwater = highwater
         self.durable = False
+        #: Of the assignment that this chunk belongs to; None outside a consumer.
+        self.tracker = tracker
 
     def __len__(self) -> int:
         return len(self.records)

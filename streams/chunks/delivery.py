@@ -13,16 +13,18 @@ import time
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnknownError, UnknownTopicOrPartitionError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from models.settings import BrokerSettings
-from streams.kafka import producer_options
+from streams.kafka import producer_options, security_options
 
 log = logging.getLogger(__name__)
 
 _CLOSE_WITHIN_S = 5.0
-#: A broker that is still starting may answer like one that hands out no producer ids, so it is asked again.
 _ASK_TIMES, _ASK_AGAIN_S = 3, 0.2
+_NO_TIMEOUT_MS = 2**31 - 1
 
 
 class DeliveryTimeout(KafkaError):  # type: ignore[misc] # noqa: N818 - aiokafka ships no types; reads as a fact
@@ -32,30 +34,18 @@ class DeliveryTimeout(KafkaError):  # type: ignore[misc] # noqa: N818 - aiokafka
 async def connect(broker: BrokerSettings) -> AIOKafkaProducer:
     """A started producer; stop it with `disconnect`.
 
-    Idempotent as `broker.idempotence` says: with `auto`, if the broker hands out producer ids. The embedded one
-    announces that it does and refuses, so the only test is to ask.
+    It is idempotent as `broker.idempotence` says: with `auto`, if the broker hands out producer ids.
 
     Raises
     ------
     aiokafka.errors.KafkaError
         No broker answers, or idempotence is `on` and the broker cannot do it.
     """
-    if broker.idempotence == "off":
-        return await _started(broker, idempotent=False)
-    for attempt in range(1, _ASK_TIMES + 1):
-        try:
-            return await _started(broker, idempotent=True)
-        except (IncompatibleBrokerVersion, UnknownError) as error:
-            if attempt == _ASK_TIMES and broker.idempotence == "on":
-                raise KafkaError(
-                    f"{broker.bootstrap!r} hands out no producer ids ({error!r}); set broker.idempotence to auto or off"
-                ) from error
-        await asyncio.sleep(_ASK_AGAIN_S)
-    log.info("sending without idempotence: a batch that is sent again may be stored twice", extra={"why": "broker"})
-    return await _started(broker, idempotent=False)
-
-
-async def _started(broker: BrokerSettings, *, idempotent: bool) -> AIOKafkaProducer:
+    idempotent = broker.idempotence != "off" and await _hands_out_ids(broker)
+    if broker.idempotence == "on" and not idempotent:
+        raise KafkaError(f"{broker.bootstrap!r} hands out no producer ids: set broker.idempotence to auto or off")
+    if broker.idempotence == "auto" and not idempotent:
+        log.info("broker hands out no producer ids: a batch that must be sent again may be stored twice")
     producer = AIOKafkaProducer(**producer_options(broker), enable_idempotence=idempotent)
     # `watch` is to give up first: these are the two clocks by which aiokafka would.
     patience_s = 2 * broker.delivery_timeout_s
@@ -67,6 +57,24 @@ async def _started(broker: BrokerSettings, *, idempotent: bool) -> AIOKafkaProdu
         await producer.stop()
         raise
     return producer
+
+
+async def _hands_out_ids(broker: BrokerSettings) -> bool:
+    """Whether a producer can be idempotent. The embedded broker announces it and refuses, so the test is to ask."""
+    client = AIOKafkaClient(**security_options(broker))
+    await client.bootstrap()
+    try:
+        for _ in range(_ASK_TIMES):
+            answer = await client.send(client.get_random_node(), InitProducerIdRequest(None, _NO_TIMEOUT_MS))
+            if for_code(answer.error_code) is NoError:
+                return True
+            # A broker that is still starting answers so too.
+            await asyncio.sleep(_ASK_AGAIN_S)
+        return False
+    except IncompatibleBrokerVersion:
+        return False
+    finally:
+        await client.close()
 
 
 async def watch(producer: AIOKafkaProducer, broker: BrokerSettings) -> None:

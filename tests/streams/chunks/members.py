@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from models.settings import BrokerSettings, Settings, WorkerSettings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_app, chunk_topic, run_app
@@ -69,6 +70,15 @@ class Reader:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await self.changed.wait()
+
+
+async def create_by_hand(broker: BrokerSettings, *wanted: NewTopic) -> None:
+    admin = AIOKafkaAdminClient(**security_options(broker))
+    await admin.start()
+    try:
+        await admin.create_topics(list(wanted))
+    finally:
+        await admin.close()
 
 
 async def produce(broker: BrokerSettings, count: int, partitions: int = 4) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import MessageSizeTooLargeError
 
 from models.settings import BrokerSettings, Settings, WorkerSettings
-from streams.chunks import BatchProducer, Outgoing, chunk_app
+from streams.chunks import BatchProducer, Chunk, Outgoing, wait_all
 from streams.chunks.application import UntestedVersionError, check_versions
-from streams.topics import CLICKSTREAM, topic_name
-from tests.streams.chunks.members import Reader, committed, produce
+from streams.kafka import security_options
+from streams.topics import CLICKSTREAM, topic_name, topic_specs
+from tests.brokers import KafkaServer, broker_settings
+from tests.streams.chunks.members import Reader, committed, create_by_hand, produce
 
 
 def test_all_records_arrive_in_order_and_are_committed(broker: BrokerSettings) -> None:
@@ -58,6 +63,94 @@ def test_back_pressure_bounds_the_chunks_given_out(broker: BrokerSettings) -> No
 
         assert reader.offsets == {key: list(range(40)) for key in range(2)}
 
+    asyncio.run(scenario())
+
+
+def test_a_chunk_on_which_the_agent_fails_is_not_acknowledged(broker: BrokerSettings) -> None:
+    """Faust acknowledges the event that an agent failed on; here it is read again, with all behind it."""
+
+    def fails_at_10(chunk: Chunk) -> bool:
+        if chunk.first_offset == 10:
+            raise RuntimeError("this chunk is too much")
+        return True
+
+    async def scenario() -> None:
+        await produce(broker, 30, partitions=1)
+        async with Reader(broker, fails_at_10).running() as reader:
+            await reader.until(lambda: len(reader.chunks) == 3)
+        assert (await committed(broker))[0] == 10
+
+        async with Reader(broker).running() as again:
+            await again.until(lambda: sum(map(len, again.chunks)) == 20)
+
+    asyncio.run(scenario())
+
+
+def test_a_member_with_open_chunks_gives_its_partitions_away(broker: BrokerSettings) -> None:
+    """What nobody will acknowledge any more is not waited for; the next owner reads it from the commit position."""
+
+    async def scenario() -> None:
+        await produce(broker, 10)
+        first, second = Reader(broker, lambda _: False), Reader(broker)
+        async with first.running():
+            await first.until(lambda: len(first.chunks) == 4)
+            async with second.running():
+                await second.until(lambda: len(second.chunks) == 2)
+
+        assert all(chunk.first_offset == 0 for chunk in second.chunks)
+
+    asyncio.run(scenario())
+
+
+def test_work_that_cannot_be_finished_at_a_revocation_ends_the_app(broker: BrokerSettings) -> None:
+    """Aiokafka only logs what a rebalance callback raises; going on could lose what was begun."""
+
+    class Stuck(Reader):
+        async def _drop(self, _revoked: set[Any]) -> None:
+            raise RuntimeError("cannot finish")
+
+    async def scenario() -> None:
+        stuck = Stuck(broker)
+        async with stuck.running():
+            await stuck.until(lambda: bool(stuck.app and stuck.app.crash_reason))
+
+    with pytest.raises(RuntimeError, match="cannot finish"):
+        asyncio.run(scenario())
+
+
+def test_no_topic_is_made_beside_ours(broker: BrokerSettings) -> None:
+    """Neither Faust's leader topic nor one for its agents' replies appears."""
+
+    async def scenario() -> set[str]:
+        async with Reader(broker).running() as reader:
+            await reader.until(lambda: bool(reader.app and reader.app.consumer.assignment()))
+        admin = AIOKafkaAdminClient(**security_options(broker))
+        await admin.start()
+        try:
+            return {name for name in await admin.list_topics() if broker.topic_prefix in name}
+        finally:
+            await admin.close()
+
+    assert asyncio.run(scenario()) == {spec.name for spec in topic_specs(broker)}
+
+
+@pytest.mark.kafka
+def test_a_batch_that_the_broker_refuses_is_the_senders_error(kafka_broker: KafkaServer) -> None:
+    """A failed delivery reaches whoever waits to acknowledge; it is not just logged."""
+    broker = broker_settings(kafka_broker)
+
+    async def scenario() -> None:
+        producer = BatchProducer(broker)
+        await producer.start()
+        try:
+            sent = await producer.send(topic, 0, [Outgoing(b"k", os.urandom(100_000))])
+            with pytest.raises(MessageSizeTooLargeError):
+                await wait_all(sent)
+        finally:
+            await producer.stop()
+
+    topic = broker.topic_prefix + "narrow"
+    asyncio.run(create_by_hand(broker, NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "1000"})))
     asyncio.run(scenario())
 
 
@@ -133,16 +226,6 @@ def test_untested_versions_are_refused() -> None:
         pytest.raises(UntestedVersionError, match=r"faust-streaming 9\.9 \(tested: 0\.15\.3\)"),
     ):
         check_versions()
-
-
-def test_the_web_server_of_faust_is_off() -> None:
-    """No table or router of Faust is served over HTTP."""
-
-    async def scenario() -> bool:
-        app = chunk_app(Settings(broker=BrokerSettings(bootstrap="127.0.0.1:1")), "web-test")
-        return bool(app.conf.web_enabled)
-
-    assert asyncio.run(scenario()) is False
 
 
 def test_a_batch_producer_keeps_order_across_batches_and_large_records(broker: BrokerSettings) -> None:
