@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint format lock clean
+.PHONY: help install demo test chaos lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -16,6 +16,9 @@ demo: $(STAMP) ## run everything on a simulated shop (ARGS="--real" for the Comp
 
 test: $(STAMP) ## run all tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## kill everything on a real Kafka, then check every number (ARGS="--seed 7")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## check style, types and the direction of imports
 	@$(BIN)/ruff check .
