@@ -107,7 +107,7 @@ class Recovery:
     # -- the local snapshot --------------------------------------------------------------------------
 
     async def _restore_file(self, consumer: AIOKafkaConsumer) -> bool:
-        if not self._keeper.keeps_snapshots:
+        if not self._keeper.keeps_snapshots or not self._keeper.path(self._number).exists():
             return False
         try:
             header, dump = await self._read_file(consumer)
