@@ -32,6 +32,7 @@ ANONYMOUS_PREFIX: Final = "anonymous:"
 
 _envelope = msgspec.json.Decoder(Envelope).decode
 
+_BRACE = ord("{")
 _BOM = b"\xef\xbb\xbf"
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKETS = bytes.maketrans(b"{}[]", b"()()")
@@ -72,12 +73,16 @@ def _decode(raw: bytes | None, topic: str, now: float, settings: EventSettings) 
     # 1. Is it one JSON object of a decent size?
     envelope = _parse(_checked(raw, settings), settings)
     # 2. Which event, and is it allowed here?
-    name, spec = _kind(envelope, topic)
+    name = envelope.event if envelope.type == "track" else None
+    spec = CATALOG.get(name) if name else None
+    if name is None or spec is None or spec.topic != topic:
+        name, spec = _kind(envelope, topic)
     # 3. Whose, and when?
     customer_id = _customer(envelope)
     message_id = identifier(envelope.message_id, "messageId")
     time = event_time(envelope.timestamp, envelope.original_timestamp, envelope.sent_at, envelope.received_at)
-    _check_time(time, now, settings)
+    if not earliest_time(settings.earliest) <= time <= now + settings.max_future_s:
+        _refuse_time(time, now, settings)
     # 4. What does it say?
     facts = _facts(envelope, spec)
     return Event(
@@ -96,6 +101,8 @@ def _decode(raw: bytes | None, topic: str, now: float, settings: EventSettings) 
 
 
 def _checked(raw: bytes | None, settings: EventSettings) -> bytes:
+    if raw and raw[0] == _BRACE and len(raw) <= settings.max_bytes and raw.isascii():
+        return raw
     if raw is None:
         raise Refused("tombstone", REASONS["tombstone"])
     if len(raw) > settings.max_bytes:
@@ -194,11 +201,10 @@ def _customer(envelope: Envelope) -> str:
     return ANONYMOUS_PREFIX + anonymous_id
 
 
-def _check_time(time: float, now: float, settings: EventSettings) -> None:
+def _refuse_time(time: float, now: float, settings: EventSettings) -> NoReturn:
     if time > now + settings.max_future_s:
         raise Refused("future_time", f"{time - now:.0f} s after the present (allowed: {settings.max_future_s:.0f} s)")
-    if time < earliest_time(settings.earliest):
-        raise Refused("ancient_time", f"{time:.0f} s since the epoch is before {settings.earliest}")
+    raise Refused("ancient_time", f"{time:.0f} s since the epoch is before {settings.earliest}")
 
 
 def _facts(envelope: Envelope, spec: EventSpec) -> Facts:
