@@ -85,7 +85,11 @@ async def send(broker: BrokerSettings, records: Iterable[tuple[str, int, Outgoin
 
 async def read_all(broker: BrokerSettings, logical: str, partitions: int) -> list[Any]:
     name = topic_name(broker, logical)
-    return [r for p in range(partitions) async for records in read_to_end(broker, name, p) for r in records]
+
+    async def read(partition: int) -> list[Any]:
+        return [r async for records in read_to_end(broker, name, partition) for r in records]
+
+    return [r for records in await asyncio.gather(*map(read, range(partitions))) for r in records]
 
 
 async def states(broker: BrokerSettings) -> Table:
