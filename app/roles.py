@@ -2,7 +2,8 @@
 
 1. The HTTP server answers first, so that an operator sees a role that waits for its broker.
 2. The topics are created or checked; a broker that is not there yet is waited for.
-3. The role runs. SIGTERM or SIGINT asks it to drain; a second one ends the process at once.
+3. The role runs. SIGTERM or SIGINT asks it to drain; a second one ends the process at once, as does the watchdog
+   when the role no longer moves.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from app import logs, notes
 from app.errors import AppError
 from app.http import role_app, serve
 from app.settings import summary
+from app.watchdog import Watchdog
 from models.settings import BrokerSettings, Settings
 from streams.telemetry import Telemetry
 from streams.topics import TopicsUnavailable, check_topics, create_topics
@@ -70,13 +72,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve_role(name: str, target: str, settings: Settings) -> None:
     stop = stop_on_signals()
-    telemetry = Telemetry(name, stall_after_s=settings.worker.stall_after_s)
+    limits = settings.worker
+    telemetry = Telemetry(name, stall_after_s=limits.stall_after_s, exit_after_s=limits.exit_after_s)
     built: list[Role] = []
     web = role_app(telemetry, lambda: built[0] if built else None)
     setting = f"{name}_port"
     async with serve(web, settings.http.host, getattr(settings.http, setting), f"http.{setting}") as url:
         notes.forget_dead(settings, name)
-        with notes.left(notes.role_path(settings, name), notes.RoleNote(name, os.getpid(), url)):
+        note = notes.left(notes.role_path(settings, name), notes.RoleNote(name, os.getpid(), url))
+        with note, Watchdog(telemetry, limits.exit_after_s):
             log.info("serving http", extra={"role": name, "url": url})
             if not await _prepare_topics(settings.broker, stop):
                 return

@@ -31,7 +31,7 @@ a callback's failure at it is only logged   it ends the app                     
 skipped and failed events are acknowledged  only what `ack` declared durable counts  c faust_skips, t agent_fails
 acknowledgement of an earlier generation    a chunk belongs to its tracker           c next_generation
 a fetch straddles the seek after it         `_fetching`, `_seeks`                    c seek_waits
-flush gives up after 100 ms; a failed       Faust's producer and tables are unused,  c forgets_failures, t broker_refuses
+flush gives up after 100 ms; a failed       Faust's producer and tables are unused,  c forgets, t broker_refuses
   delivery is only logged                     the futures of `send` are awaited
 a dead broker hides for 20 minutes; aiokafka `delivery`: waits, then a clear error   o stays_away, o stalls
   gives up after 40 s

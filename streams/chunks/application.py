@@ -20,6 +20,7 @@ from streams.chunks.consumer import ChunkConsumer, ChunkTransport
 TESTED_VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
 
 _STOP_WITHIN_S = 30.0
+_IN_TOUCH_S = 10.0
 
 BeforeRevoke = Callable[[set[TP]], Awaitable[None]]
 
@@ -57,6 +58,13 @@ class ChunkApp(faust.App):
     def quiet(self, topic: str, partition: int, since: float) -> bool:
         """Whether the broker said at or after `since` (epoch seconds) that a partition holds nothing new."""
         return cast("ChunkConsumer", self.consumer).quiet(TP(topic, partition), since)
+
+    def in_touch(self, within_s: float = _IN_TOUCH_S) -> bool:
+        """Whether the broker answered a fetch within the last seconds; a member without partitions asks nothing.
+
+        A role without lag cannot tell otherwise whether it is idle or its broker away.
+        """
+        return cast("ChunkConsumer", self.consumer).in_touch(within_s)
 
     async def before_revoke(self, revoked: set[TP]) -> None:
         """Call the callback given to `on_revoke`."""

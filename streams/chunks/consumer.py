@@ -8,6 +8,7 @@ enough chunks in flight; what may be committed is told by `ChunkTracker` alone; 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -230,10 +231,19 @@ class ChunkConsumer(driver.Consumer):
         """
         if tp not in self.assignment() or self._slices.get(tp):
             return False
-        state = self._thread._ensure_consumer()._subscription.subscription.assignment.state_value(TopicPartition(*tp))
+        state = self._state(tp)
         if state is None or state.timestamp is None or state.highwater is None or not state.has_valid_position:
             return False
         return bool(state.timestamp >= since * 1000 and state.position >= state.highwater)
+
+    def in_touch(self, within_s: float) -> bool:
+        """Whether a fetch was answered within the last seconds, or nothing is assigned that could be fetched."""
+        states = [self._state(tp) for tp in self.assignment()]
+        since_ms = (time.time() - within_s) * 1000
+        return not states or any(state and state.timestamp and state.timestamp >= since_ms for state in states)
+
+    def _state(self, tp: TP) -> Any:
+        return self._thread._ensure_consumer()._subscription.subscription.assignment.state_value(TopicPartition(*tp))
 
     def lag(self) -> dict[TP, int]:
         """Records between the commit position and the end of each assigned partition, where known."""

@@ -138,7 +138,8 @@ class Trainer:
                         last = time.monotonic()
                 lag = app.lag()
                 # What lags beyond the records held has not come to us yet, unless we hold it back ourselves.
-                self._signals.tick(lag, waiting=sum(lag.values()) > self._held() and not self._full())
+                waiting = sum(lag.values()) > self._held() and not self._full()
+                self._signals.tick(lag, waiting=waiting or not app.in_touch())
         except Exception as exc:  # noqa: BLE001 - passed on through the future that ends the role
             self._fail(exc)
 

@@ -148,7 +148,7 @@ class Worker:
             for partition, _ in self._partitions.values():
                 partition.wake()
             lag = {(self._logical[tp.topic], tp.partition): records for tp, records in self.lag().items()}
-            self._signals.tick(lag, joined=self._joined)
+            self._signals.tick(lag, joined=self._joined and self._app is not None and self._app.in_touch())
 
     def _use_model(self, model: ServingModel) -> None:
         log.info("serving model %s (%s)", model.version, model.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
@@ -177,6 +178,25 @@ def test_nothing_of_faust_is_used_that_forgets_failures() -> None:
     sources = [path for path in (ROOT / "streams").rglob("*.py") if unsafe.search(path.read_text())]
 
     assert sources == []
+
+
+@pytest.mark.parametrize(
+    ("answered_s_ago", "in_touch"), [((), True), ((3.0, 300.0), True), ((30.0, 300.0), False), ((None,), False)]
+)
+def test_a_member_knows_whether_its_broker_answers(answered_s_ago: tuple[float | None, ...], in_touch: bool) -> None:
+    """Without lag an idle member looks like one whose broker is away, but for the answers to its fetches."""
+    now_ms = time.time() * 1000
+    states = {
+        TP("t", number): SimpleNamespace(timestamp=None if ago is None else now_ms - ago * 1000)
+        for number, ago in enumerate(answered_s_ago)
+    }
+
+    async def scenario() -> bool:
+        subject = consumer()
+        with patch.object(subject, "assignment", lambda: set(states)), patch.object(subject, "_state", states.get):
+            return subject.in_touch(10.0)
+
+    assert asyncio.run(scenario()) is in_touch
 
 
 def test_a_seek_waits_for_the_fetch_under_way_whose_records_are_dropped() -> None:
