@@ -96,7 +96,8 @@ def compare_scores(store: Store, findings: Findings, customer_ids: Iterable[str]
     suspects = scores.differing(store, findings, begin.items())
     # The end of the millisecond, for the few that differ at its beginning.
     ends = [(customer_id, begin[customer_id] + _MILLISECOND) for customer_id in suspects]
-    for customer_id, wrong in scores.differing(store, findings, ends).items():
+    still = scores.differing(store, findings, ends) if suspects else {}
+    for customer_id, wrong in still.items():
         both = wrong.features & suspects[customer_id].features
         if both.any():
             findings.note(customer_id, begin[customer_id], both, wrong.wanted, wrong.found)

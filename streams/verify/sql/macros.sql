@@ -7,9 +7,17 @@ CREATE OR REPLACE MACRO spaces() AS
 CREATE OR REPLACE MACRO stripped(t) AS
     regexp_replace(regexp_replace(t, '^' || spaces() || '+', ''), spaces() || '+$', '');
 
--- A JSON object without nulls, in which the last of equal names counts; null for anything else.
+-- Of equal names in an object the last one counts.
+CREATE OR REPLACE MACRO last_values(j) AS
+    CASE WHEN len(json_keys(j)) = len(list_distinct(json_keys(j))) THEN j
+         ELSE to_json(map_from_entries(list_transform(list_distinct(json_keys(j)), lambda k: {
+             'k': k,
+             'v': json_extract(j, '$.*')[len(json_keys(j)) + 1 - list_position(list_reverse(json_keys(j)), k)]})))
+    END;
+
+-- A JSON object without nulls; null for anything else.
 CREATE OR REPLACE MACRO object_of(j) AS
-    CASE WHEN json_type(j) = 'OBJECT' THEN json_merge_patch('{}', j) END;
+    CASE WHEN json_type(j) = 'OBJECT' THEN json_merge_patch('{}', last_values(j)) END;
 
 CREATE OR REPLACE MACRO document_of(bytes) AS
     object_of(TRY_CAST(regexp_replace(TRY(decode(bytes)), '^\x{feff}', '') AS JSON));
