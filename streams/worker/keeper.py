@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from models.settings import Settings
 from models.table import TableDump
-from streams.worker.attic import Attic
+from streams.worker.attic import Attic, AtticUnusable
 from streams.worker.local import SnapshotHeader, remove_scratch, write_snapshot
 from streams.worker.signals import WorkerSignals
 
@@ -39,10 +39,15 @@ class Keeper:
         return self._folder / f"p{number}.snapshot"
 
     async def open_attic(self, number: int) -> Attic | None:
-        """The attic of a partition; None where nothing is kept on disk. Raises AtticUnusable."""
+        """The attic of a partition; None where nothing is kept on disk, or it cannot be."""
         if not self.keeps_snapshots and not self._evicts:
             return None
-        return await asyncio.to_thread(Attic, self._folder / f"p{number}.attic")
+        try:
+            return await asyncio.to_thread(Attic, self._folder / f"p{number}.attic")
+        except AtticUnusable as exc:
+            log.error("partition %d goes on without local state: %s", number, exc)
+            self._signals.snapshot("failed")
+            return None
 
     @property
     def busy(self) -> bool:

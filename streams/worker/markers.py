@@ -3,7 +3,11 @@
 A marker is a record whose key starts with a zero byte, which no customer's id does. A new owner writes one with an
 epoch above all it has read: its claim. Every state carries the epoch of its writer, so whatever stands behind a claim
 with a smaller epoch comes from an evicted writer that did not know it yet. `Lineage` is that rule; all readers of the
-changelog must use it. An owner also writes a marker with each local snapshot, which names the place it was taken at.
+changelog must use it.
+
+An owner goes on writing markers now and then, to say how far the scores agree with the states, and with each local
+snapshot one that names the place it was taken at. The key of that one is the local store's own, so that compaction
+keeps it until that store has a newer snapshot, whoever else owns the partition meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +21,12 @@ import msgspec
 from models.state import peek
 
 OWNER_KEY = b"\x00owner"
+_KEPT = b"\x00kept/"
+
+
+def kept_key(store: str) -> bytes:
+    """The key of the snapshot markers of one local store."""
+    return _KEPT + store.encode()
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +53,8 @@ def is_marker(key: bytes | None) -> bool:
 
 
 def marker_of(record: Any) -> Marker | None:
-    """The marker in a record; None if it is none, or not one that we can read."""
-    if record.key != OWNER_KEY or record.value is None:
+    """The marker in a record with a key; None if it is none, or not one that we can read."""
+    if record.value is None or not (record.key == OWNER_KEY or record.key.startswith(_KEPT)):
         return None
     try:
         return msgspec.json.decode(record.value, type=Marker)
@@ -73,7 +83,7 @@ class Lineage:
     def judge(self, record: Any) -> Verdict:
         """What the next record is. Raises models.state.StateError for a value that is no state."""
         if is_marker(record.key):
-            marker = marker_of(record)
+            marker = marker_of(record) if record.key else None
             if marker is not None and marker.epoch >= self.greatest:
                 self.greatest, self.newest = marker.epoch, marker
             return Verdict.MARKER

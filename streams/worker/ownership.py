@@ -66,11 +66,14 @@ class Ownership:
         """Start to account for offsets: the next one per logical topic."""
         self.lanes = {logical: Lane(offset) for logical, offset in expected.items()}
 
-    async def mark(self, clock: float) -> tuple[Marker, int]:
-        """Write a marker and return it with its offset. Nothing of this partition may be in flight."""
+    async def mark(self, clock: float, key: bytes = OWNER_KEY) -> tuple[Marker, int]:
+        """Write a marker and return it with its offset. Nothing of this partition may be in flight.
+
+        `clock` is the partition's, epoch seconds.
+        """
         marker = Marker(epoch=self.epoch, member=self.member, scores=self.lanes[SCORES].expected, clock=clock)
         topic = topic_name(self._broker, CHANGELOG)
-        record = Outgoing(OWNER_KEY, marker.to_json())
+        record = Outgoing(key, marker.to_json())
         [(future, count)] = await self._producer.send_counted(topic, self.number, [record])
         offset: int = (await future).offset
         self.lanes[CHANGELOG].wrote(offset, count)
@@ -112,7 +115,7 @@ class Ownership:
     def _is_foreign(self, logical: str, record: Any) -> bool:
         """Whether a record in a gap touches a customer of ours."""
         if is_marker(record.key):
-            marker = marker_of(record)
+            marker = marker_of(record) if record.key else None
             if marker is not None and marker.member != self.member and marker.epoch >= self.epoch:
                 self._lost(marker.epoch, record.offset)
             return False

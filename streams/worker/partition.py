@@ -142,7 +142,7 @@ class Partition:
                     await asyncio.sleep(0)
             await self._outbox.settle()
             if not self._retold and not self._ownership.doubted:
-                await upkeep.mark(self.now())
+                await upkeep.keep(self.now())
         finally:
             if self._attic is not None:
                 self._attic.close()

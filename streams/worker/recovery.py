@@ -33,13 +33,15 @@ from streams.worker.attic import Attic
 from streams.worker.changelog import assigned_consumer, read_range
 from streams.worker.keeper import Keeper
 from streams.worker.local import SnapshotHeader, SnapshotUnusable, read_header, read_snapshot
-from streams.worker.markers import Lineage, Verdict, marker_of
+from streams.worker.markers import Lineage, Verdict, kept_key, marker_of
 from streams.worker.ownership import Ownership
 
 log = logging.getLogger(__name__)
 
 #: Customers put into the engine at a time, and seconds between two lines of the log.
 _ROUND, _TELL_EVERY_S = 2000, 3.0
+#: The changelog keeps a delete marker for a day (see `streams.topics`); an older snapshot could miss one.
+_OLDEST_S = 20 * 3600.0
 
 
 class _Told(msgspec.Struct):
@@ -122,6 +124,9 @@ class Recovery:
     async def _read_file(self, consumer: AIOKafkaConsumer) -> tuple[SnapshotHeader, TableDump]:
         path = self._keeper.path(self._number)
         header = await asyncio.to_thread(read_header, path, t.LAYOUT)
+        age_s = time.time() - header.written_at
+        if age_s > _OLDEST_S:
+            raise SnapshotUnusable(f"cannot use local state {path}: it is {age_s:.0f} s old, allowed: {_OLDEST_S:.0f}")
         self._check_attic(header)
         await self._find_marker(consumer, header)
         read, dump = await asyncio.to_thread(read_snapshot, path, t.LAYOUT)
@@ -143,7 +148,8 @@ class Recovery:
             while first is None and header.offset < end and await consumer.position(tp) < end:
                 fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=1)
                 first = next((record for records in fetched.values() for record in records), None)
-        marker = marker_of(first) if first is not None and first.offset == header.offset else None
+        found = first is not None and (first.offset, first.key) == (header.offset, kept_key(header.attic))
+        marker = marker_of(first) if found else None
         if marker is None or marker.uuid != header.marker:
             raise SnapshotUnusable(
                 f"marker {header.marker} is not at offset {header.offset} of {tp.topic}/{tp.partition}"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -28,7 +29,7 @@ from streams.topics import CHANGELOG, topic_name
 from streams.worker.attic import Attic
 from streams.worker.keeper import Keeper
 from streams.worker.local import SnapshotHeader
-from streams.worker.markers import Marker
+from streams.worker.markers import kept_key
 from streams.worker.ownership import Ownership
 from streams.worker.recovery import bring_back
 from streams.worker.signals import WorkerSignals
@@ -37,8 +38,8 @@ log = logging.getLogger(__name__)
 
 Ends = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
-#: Seconds between two looks, between two markers where no snapshots are kept, and customers evicted per look.
-_LOOK_EVERY_S, _MARK_EVERY_S, _EVICT_AT_ONCE = 5.0, 300.0, 5000
+#: Seconds between two looks and between two plain markers, and customers evicted per look.
+_LOOK_EVERY_S, _MARK_EVERY_S, _EVICT_AT_ONCE = 5.0, 30.0, 5000
 
 
 class Upkeep:
@@ -57,10 +58,13 @@ class Upkeep:
         self._ends = ends
         self._clock = clock
         self._idle_s = settings.worker.evict_after_days * 86_400.0
-        self._mark_every_s = settings.worker.snapshot_every_s or _MARK_EVERY_S
-        self._look_at = clock() + _LOOK_EVERY_S
-        self._mark_at = clock() + self._mark_every_s
-        self._marked = -1
+        self._keep_every_s = settings.worker.snapshot_every_s if keeper.keeps_snapshots and attic else math.inf
+        self._look_every_s = min(_LOOK_EVERY_S, self._keep_every_s)
+        self._look_at = clock() + self._look_every_s
+        self._mark_at = clock() + _MARK_EVERY_S
+        self._keep_at = clock() + self._keep_every_s
+        #: Where the log ended behind the last marker and behind the last snapshot's: nothing new, nothing to do.
+        self._marked = self._kept = -1
 
     @property
     def due(self) -> bool:
@@ -72,35 +76,44 @@ class Upkeep:
 
         Raises OwnershipLost or AtticUnusable. `now` is the partition's clock in epoch seconds.
         """
-        self._look_at = self._clock() + min(_LOOK_EVERY_S, self._mark_every_s)
+        self._look_at = self._clock() + self._look_every_s
         if await self._told_again():
             return True
+        if self._ownership.doubted:
+            # The broker could not be read: a marker now would vouch for what nobody has seen.
+            return False
         await self._evict(now)
-        if self._clock() >= self._mark_at and not self._keeper.busy:
-            await self.mark(now)
+        if self._clock() >= self._keep_at and not self._keeper.busy:
+            await self.keep(now)
+        elif self._clock() >= self._mark_at:
+            await self._mark(now)
         return False
 
-    async def mark(self, now: float) -> None:
-        """Write a marker, and a snapshot where those are kept. Call with nothing in flight and nothing to be told."""
-        if self._marked != self._ownership.lanes[CHANGELOG].expected:
-            # Something was written since the last marker.
-            marker, offset = await self._ownership.mark(now)
+    async def keep(self, now: float) -> None:
+        """Take a snapshot if those are kept, else only mark. Call with nothing in flight and nothing to be told."""
+        attic, lane = self._attic, self._ownership.lanes[CHANGELOG]
+        if attic is None or not self._keeper.keeps_snapshots:
+            await self._mark(now)
+            return
+        if self._kept != lane.expected:
+            marker, offset = await self._ownership.mark(now, kept_key(attic.id))
             if self._ownership.doubted:
                 # Someone wrote in between: the next visit reads what, and this is tried again after it.
                 return
-            self._marked = offset + 1
-            self._keep(marker, offset)
-        self._mark_at = self._clock() + self._mark_every_s
+            self._marked = self._kept = offset + 1
+            header = SnapshotHeader(
+                layout="", topic=topic_name(self._settings.broker, CHANGELOG), partition=self._ownership.number,
+                marker=marker.uuid, offset=offset, epoch=marker.epoch, scores=marker.scores,
+                attic=attic.id, attic_writes=attic.writes, written_at=time.time(),
+            )  # fmt: skip
+            self._keeper.write(header, self._engine.dump())
+        self._keep_at = self._clock() + self._keep_every_s
 
-    def _keep(self, marker: Marker, offset: int) -> None:
-        if not self._keeper.keeps_snapshots or self._attic is None:
-            return
-        header = SnapshotHeader(
-            layout="", topic=topic_name(self._settings.broker, CHANGELOG), partition=self._ownership.number,
-            marker=marker.uuid, offset=offset, epoch=marker.epoch, scores=marker.scores,
-            attic=self._attic.id, attic_writes=self._attic.writes, written_at=time.time(),
-        )  # fmt: skip
-        self._keeper.write(header, self._engine.dump())
+    async def _mark(self, now: float) -> None:
+        if self._marked != self._ownership.lanes[CHANGELOG].expected:
+            _, offset = await self._ownership.mark(now)
+            self._marked = offset + 1
+        self._mark_at = self._clock() + _MARK_EVERY_S
 
     async def _told_again(self) -> bool:
         """Find what others wrote. A broker that does not answer is asked again later."""

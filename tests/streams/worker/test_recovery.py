@@ -15,10 +15,11 @@ import pytest
 from models.records import Score
 from models.settings import BrokerSettings, Settings
 from models.state import peek
-from models.table import Table
+from models.table import LAYOUT, Table
 from streams.chunks import Outgoing
 from streams.topics import CHANGELOG, SCORES, create_topics
-from streams.worker.markers import OWNER_KEY, Lineage, Marker, Verdict
+from streams.worker.local import read_snapshot, write_snapshot
+from streams.worker.markers import OWNER_KEY, Lineage, Marker, Verdict, kept_key
 from streams.worker.ownership import Lane, OwnershipLost
 from tests.streams.worker.test_worker import (
     assert_same_facts,
@@ -79,22 +80,23 @@ def test_a_restart_reads_local_state_and_only_what_came_after(
 def test_damaged_local_state_falls_back_to_the_changelog(
     embedded_settings: BrokerSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A changed byte, a cut file and a file that is gone each cost time, not state."""
+    """A changed byte, a cut file, an old file and one that is gone each cost time, not state."""
 
     async def scenario() -> None:
         settings = settings_for(embedded_settings, data_dir=tmp_path)
         await work(settings, FIRST)
-        changed, cut, gone, good = snapshots(settings)
+        changed, cut, old, gone = snapshots(settings)
         changed.write_bytes(changed.read_bytes()[:-100] + b"\0" * 100)
         cut.write_bytes(cut.read_bytes()[:5000])
+        header, dump = read_snapshot(old, LAYOUT)
+        write_snapshot(old, msgspec.structs.replace(header, written_at=header.written_at - 86_400), dump)
         gone.unlink()
         caplog.clear()
         caplog.set_level(logging.INFO)
         await work(settings, THEN)
 
-        assert sum("from the changelog alone" in r.getMessage() for r in caplog.records) == 2
-        assert [count == 1 for count in restored(caplog)].count(True) == 1
-        assert good.exists()
+        assert sum("from the changelog alone" in r.getMessage() for r in caplog.records) == 3
+        assert min(restored(caplog)) > 1
         assert_same_facts(await states(embedded_settings), offline(settings, EVENTS))
 
     asyncio.run(scenario())
@@ -252,13 +254,14 @@ def test_epochs_decide_what_counts() -> None:
     def state(epoch: int) -> Any:
         return state_record(table.encode(np.array([0]), epoch)[0])
 
-    def marker(epoch: int) -> Any:
+    def marker(epoch: int, key: bytes | None = OWNER_KEY) -> Any:
         record = state_record(Marker(epoch=epoch, member=f"m{epoch}").to_json())
-        record.key = OWNER_KEY
+        record.key = key
         return record
 
     lineage = Lineage()
-    verdicts = [lineage.judge(r) for r in (state(0), marker(1), state(1), marker(3), state(1), marker(1), state(3))]
+    log = [state(0), marker(1), state(1), marker(3), state(1), marker(1, kept_key("a")), marker(9, None), state(3)]
+    verdicts = [lineage.judge(record) for record in log]
 
     assert [v for v in verdicts if v is not Verdict.MARKER] == [
         Verdict.STATE, Verdict.STATE, Verdict.ZOMBIE, Verdict.STATE,

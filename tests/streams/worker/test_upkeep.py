@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from app.settings import to_env
 from models import fold
@@ -23,13 +24,17 @@ from models.events.types import Event
 from models.features import FEATURE_NAMES, GROUPS, LISTENERS
 from models.settings import BrokerSettings, Settings
 from streams.chunks import Outgoing
+from streams.telemetry import Telemetry
 from streams.topics import CHANGELOG, EXAMPLES, PURCHASES, QUARANTINE, SCORES
 from streams.worker.align import Batch
 from streams.worker.attic import AtticUnusable
-from streams.worker.intake import partition_of
+from streams.worker.intake import Intake, partition_of
+from streams.worker.keeper import Keeper
 from streams.worker.outbox import Outbox
 from streams.worker.ownership import Ownership
 from streams.worker.pulse import Pulse, StoodStill
+from streams.worker.signals import WorkerSignals
+from streams.worker.upkeep import Upkeep
 from tests.streams.worker.test_recovery import restored, work
 from tests.streams.worker.test_worker import (
     ROOT,
@@ -221,6 +226,32 @@ def test_a_state_is_sent_when_what_it_tells_of_is_durable() -> None:
         assert (event.value.durable, settled_turns) == (True, [1])
         assert list(ownership.lanes[CHANGELOG].gaps) == [(0, 3)]
         assert not ownership.lanes[SCORES].gaps
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_vouched_for_while_the_broker_cannot_be_read(tmp_path: Path) -> None:
+    """With offsets in doubt that cannot be looked at, no marker is written and no snapshot taken."""
+
+    async def scenario() -> None:
+        async def unreachable(_: list[Any]) -> Any:
+            raise KafkaConnectionError("no broker")
+
+        producer, now = SlowProducer(), [0.0]
+        settings = Settings(data_dir=str(tmp_path))
+        ownership = Ownership(settings.broker, 3, producer, lambda *_: None)  # type: ignore[arg-type]
+        ownership.lanes[SCORES].wrote(5, 1)
+        signals = WorkerSignals(Telemetry("worker"), Intake(settings))
+        engine = offline(settings, [order("c", 1)])
+        upkeep = Upkeep(
+            settings, engine, ownership, Keeper(settings, signals), None, signals, unreachable, lambda: now[0]
+        )
+        now[0] = 1000.0
+        assert upkeep.due
+        assert not await upkeep.visit(START)
+
+        assert producer.sent == []
+        assert list(ownership.lanes[SCORES].gaps) == [(0, 4)]
 
     asyncio.run(scenario())
 
