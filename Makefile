@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test chaos lint format lock clean
+.PHONY: help install demo test chaos bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +19,9 @@ test: $(STAMP) ## run all tests (ARGS="-k name" for some)
 
 chaos: $(STAMP) ## kill everything on a real Kafka, then check every number (ARGS="--seed 7")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: $(STAMP) ## measure speed beside other frameworks (ARGS="--quick" for 5 minutes)
+	@$(BIN)/ebbtide bench $(ARGS)
 
 lint: $(STAMP) ## check style, types and the direction of imports
 	@$(BIN)/ruff check .

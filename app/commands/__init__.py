@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.commands import chaos, customer, demo, replay, role, settings, simulate, topics, up, verify
+from app.commands import bench, chaos, customer, demo, replay, role, settings, simulate, topics, up, verify
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -13,6 +13,7 @@ COMMANDS: tuple[Command, ...] = (
     *replay.COMMANDS,
     *customer.COMMANDS,
     *topics.COMMANDS,
+    *bench.COMMANDS,
     *chaos.COMMANDS,
     *verify.COMMANDS,
     *settings.COMMANDS,
