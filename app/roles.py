@@ -17,13 +17,14 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from app import logs, notes
-from app.errors import AppError
+from app.errors import AppError, UsageError
 from app.http import role_app, serve
 from app.settings import summary
 from app.watchdog import Watchdog
 from models.settings import BrokerSettings, Settings
 from streams.telemetry import Telemetry
-from streams.topics import TopicsUnavailable, check_topics, create_topics
+from streams.topic_checks import check_topics
+from streams.topics import TopicsUnavailable, create_topics
 
 log = logging.getLogger(__name__)
 
@@ -134,11 +135,17 @@ async def _prepare_topics(broker: BrokerSettings, stop: asyncio.Event) -> bool:
 
 
 async def _report_topics(broker: BrokerSettings) -> None:
-    problems = await check_topics(broker)
-    if problems and not broker.create_topics:
-        raise AppError("; ".join(problems))
-    for problem in problems:
-        log.warning("topic differs from the settings", extra={"problem": problem})
+    """Refuse topics that lose, misplace or reject data; tell the other differences."""
+    found = await check_topics(broker)
+    wrong = [one.text for one in found if one.harmful and not one.missing]
+    if wrong:
+        # Not to be started again and again: only an operator, or other settings, can help.
+        raise UsageError("; ".join(wrong))
+    missing = [one.text for one in found if one.missing]
+    if missing:
+        raise AppError("; ".join(missing))
+    for one in found:
+        log.warning("topic differs from the settings", extra={"problem": one.text})
 
 
 async def _wait(stop: asyncio.Event, delay_s: float) -> None:

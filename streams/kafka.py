@@ -10,6 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.settings import BrokerSettings, Settings
 
+#: Most bytes of records that a producer puts into one batch; a larger record goes alone.
+LARGEST_BATCH_BYTES = 512 * 1024
+
 
 def security_options(broker: BrokerSettings) -> dict[str, Any]:
     """Connection options that aiokafka's consumer, producer and admin client share."""
@@ -33,7 +36,7 @@ def producer_options(broker: BrokerSettings) -> dict[str, Any]:
     return security_options(broker) | {
         "acks": "all",
         "linger_ms": 5,
-        "max_batch_size": 512 * 1024,
+        "max_batch_size": LARGEST_BATCH_BYTES,
         "max_request_size": 8 * 1024 * 1024,
         "compression_type": None if broker.compression == "none" else broker.compression,
     }

@@ -2,8 +2,8 @@
 
 The layout is part of the guarantees: sources, `rerouted`, `scores` and the changelog have the same number of
 partitions, so a customer's state, changelog and scores share one partition number. `create_topics` makes
-what is missing and never changes what exists; `check_topics` says in plain sentences where a cluster
-differs from what the settings ask for. Both work on Apache Kafka and on the embedded broker.
+what is missing and never changes what exists; how a cluster differs from what the settings ask for is
+`streams.topic_checks`. Both work on Apache Kafka and on the embedded broker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from models.settings import BrokerSettings
@@ -65,11 +64,13 @@ class TopicSpec(msgspec.Struct, frozen=True):
     partitions: int
     compacted: bool
     max_message_bytes: int
+    min_insync: int = 1
 
     def configs(self) -> dict[str, str]:
         """The topic's settings as Kafka names them."""
         cleanup = _COMPACTION if self.compacted else _RETENTION
-        return cleanup | {"max.message.bytes": str(self.max_message_bytes)}
+        insync = {"min.insync.replicas": str(self.min_insync)} if self.min_insync > 1 else {}
+        return cleanup | insync | {"max.message.bytes": str(self.max_message_bytes)}
 
 
 def topic_name(broker: BrokerSettings, logical: str) -> str:
@@ -92,8 +93,10 @@ def topic_specs(broker: BrokerSettings) -> tuple[TopicSpec, ...]:
         (MODEL, 1, True, _USUAL_BYTES),
         (DEAD_LETTERS, 1, False, _USUAL_BYTES),
     )
+    # With three replicas one may be away, and what was acknowledged is still on two.
+    insync = 2 if broker.replication > 2 else 1
     return tuple(
-        TopicSpec(topic_name(broker, logical), partitions, compacted, largest)
+        TopicSpec(topic_name(broker, logical), partitions, compacted, largest, insync)
         for logical, partitions, compacted, largest in layout
     )
 
@@ -109,7 +112,7 @@ async def create_topics(broker: BrokerSettings) -> list[str]:
         The broker cannot be reached, or refused a topic (all refusals are named).
     """
     specs = topic_specs(broker)
-    async with _admin(broker) as admin:
+    async with admin_client(broker) as admin:
         existing = set(await admin.list_topics())
         missing = [spec for spec in specs if spec.name not in existing]
         created = await _create(admin, missing, broker)
@@ -117,35 +120,8 @@ async def create_topics(broker: BrokerSettings) -> list[str]:
     return created
 
 
-async def check_topics(broker: BrokerSettings) -> list[str]:
-    """Say where the cluster's topics differ from the settings; an empty list means that all is well.
-
-    Missing topics, partition counts, replication, clean-up policy and record size are compared. A broker
-    that does not report a setting (the embedded one knows only those set at creation) is not faulted for it.
-
-    Raises
-    ------
-    TopicsUnavailable
-        The broker cannot be reached.
-    """
-    specs = topic_specs(broker)
-    async with _admin(broker) as admin:
-        # Listing first: asking for the metadata of an unknown topic creates it where brokers auto-create topics.
-        existing = set(await admin.list_topics())
-        present = [spec for spec in specs if spec.name in existing]
-        problems = [_missing(spec) for spec in specs if spec.name not in existing]
-        if not present:
-            return problems
-        described = {topic["topic"]: topic for topic in await admin.describe_topics([spec.name for spec in present])}
-        configs = await _configs(admin, present)
-    for spec in present:
-        problems += _layout_problems(spec, described[spec.name], broker)
-        problems += _config_problems(spec, configs.get(spec.name, {}))
-    return problems
-
-
 @asynccontextmanager
-async def _admin(broker: BrokerSettings) -> AsyncIterator[Any]:
+async def admin_client(broker: BrokerSettings) -> AsyncIterator[Any]:
     """A started admin client; every failure of it says which broker it was talking to."""
     if not broker.bootstrap:
         raise TopicsUnavailable(
@@ -199,56 +175,3 @@ async def _wait_until_served(admin: Any, specs: Iterable[TopicSpec], broker: Bro
 def _served(topic: dict[str, Any]) -> bool:
     partitions = topic["partitions"]
     return bool(partitions) and all(part["error_code"] == 0 and part["leader"] >= 0 for part in partitions)
-
-
-async def _configs(admin: Any, specs: list[TopicSpec]) -> dict[str, dict[str, str]]:
-    """The settings that the broker reports for each topic; a topic whose settings it does not tell is absent."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in specs]
-    reported: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources):
-        for code, _, _, name, entries in response.resources:
-            if code == 0:
-                reported[name] = {entry[0]: entry[1] for entry in entries}
-    return reported
-
-
-def _missing(spec: TopicSpec) -> str:
-    return f"topic {spec.name!r} is missing: `ebbtide topics create` makes it, with {spec.partitions} partition(s)"
-
-
-def _layout_problems(spec: TopicSpec, topic: dict[str, Any], broker: BrokerSettings) -> list[str]:
-    problems = []
-    partitions = topic["partitions"]
-    if len(partitions) != spec.partitions:
-        problems.append(
-            f"topic {spec.name!r} has {len(partitions)} partition(s), needed: {spec.partitions}; "
-            "a customer's events, state and scores must share one partition number"
-        )
-    replicas = min((len(part["replicas"]) for part in partitions), default=0)
-    if replicas < broker.replication:
-        problems.append(
-            f"topic {spec.name!r} has {replicas} replica(s), needed: {broker.replication} (broker.replication)"
-        )
-    leaderless = sum(1 for part in partitions if part["error_code"] != 0 or part["leader"] < 0)
-    if leaderless:
-        problems.append(f"topic {spec.name!r} has {leaderless} partition(s) without a leader")
-    return problems
-
-
-def _config_problems(spec: TopicSpec, configs: dict[str, str]) -> list[str]:
-    problems = []
-    policies = {policy.strip() for policy in configs.get("cleanup.policy", "").split(",") if policy.strip()}
-    if spec.compacted and policies and policies != {"compact"}:
-        problems.append(
-            f"topic {spec.name!r} has cleanup.policy={configs['cleanup.policy']!r}, needed: 'compact'; "
-            "otherwise the newest record of a quiet customer is deleted with time"
-        )
-    if not spec.compacted and "compact" in policies:
-        problems.append(
-            f"topic {spec.name!r} has cleanup.policy={configs['cleanup.policy']!r}, needed: 'delete'; "
-            "compaction would drop all but the newest event of a customer"
-        )
-    limit = configs.get("max.message.bytes")
-    if limit is not None and int(limit) < spec.max_message_bytes:
-        problems.append(f"topic {spec.name!r} has max.message.bytes={limit}, needed: at least {spec.max_message_bytes}")
-    return problems

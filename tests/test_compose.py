@@ -21,7 +21,8 @@ from app.roles import ROLES
 from app.settings import load
 from models.settings import BrokerSettings, Settings
 from streams.embedded import free_port
-from streams.topics import check_topics, create_topics
+from streams.topic_checks import check_topics
+from streams.topics import create_topics
 from tests.brokers import ROOT, KafkaServer, broker_settings
 from tests.metrics import metric_names
 

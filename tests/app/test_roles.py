@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from app import notes
@@ -14,6 +15,7 @@ from app.errors import NoBrokerError, UsageError
 from app.probe import ask_all, ask_customer
 from app.settings import to_env
 from models.settings import Settings
+from streams.topics import create_topics
 from tests.app.tools import child_env, free_ports, wait_until, with_broker
 
 CODE = """
@@ -59,14 +61,15 @@ def ready(settings):
     """The worker's answer, once it is ready."""
 
     async def wait():
-        while True:
-            answers = await ask_all(settings)
-            found = next(answer for answer in answers if answer.role == "worker")
-            if found.ready:
-                return found
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(20):
+            while True:
+                answers = await ask_all(settings)
+                found = next(answer for answer in answers if answer.role == "worker")
+                if found.ready:
+                    return found
+                await asyncio.sleep(0.02)
 
-    return asyncio.run(asyncio.wait_for(wait(), 20))
+    return asyncio.run(wait())
 
 
 def test_a_role_serves_drains_and_leaves_nothing(settings, tmp_path):
@@ -85,12 +88,22 @@ def test_a_role_serves_drains_and_leaves_nothing(settings, tmp_path):
 
 def test_topics_exist_once_a_role_runs(settings, tmp_path):
     """The first role creates what is missing, so a fresh broker needs no preparation."""
-    from streams.topics import check_topics
+    from streams.topic_checks import check_topics
 
     with RoleProcess("Quiet", settings, tmp_path / "log"):
         ready(settings)
 
         assert asyncio.run(check_topics(settings.broker)) == []
+
+
+def test_topics_that_would_misplace_data_are_refused_for_good(settings, tmp_path):
+    """A wrong partition count ends the role with 2, which no supervisor restarts, also where it may create topics."""
+    asyncio.run(create_topics(settings.broker))
+    other = msgspec.structs.replace(settings, broker=msgspec.structs.replace(settings.broker, partitions=3))
+    with RoleProcess("Quiet", other, tmp_path / "log") as role:
+        assert role.ends() == 2
+
+    assert "has 4 partition(s), needed: 3" in role.text()
 
 
 def test_a_failing_role_logs_one_line_and_ends_with_1(settings, tmp_path):

@@ -22,7 +22,8 @@ from models.simulator.events import simulate
 from models.simulator.settings import SimulatorSettings
 from models.simulator.truth import SimulatedTruth
 from streams.kafka import log_ends
-from streams.topics import SOURCES, check_topics
+from streams.topic_checks import check_topics
+from streams.topics import SOURCES
 from tests.app.tools import child_env, free_ports, wait_until
 
 SHOP = ("--customers", "20", "--days", "10", "--seed", "3")
