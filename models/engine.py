@@ -12,7 +12,7 @@ Nothing here reads a clock: `now` is the time the features speak of, `wall` only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import msgspec
@@ -126,6 +126,11 @@ class Engine:
         return dict(zip(known, self._table.features(rows, now).tolist(), strict=True))
 
     @property
+    def known(self) -> Container[str]:
+        """The ids of all customers in memory, as they come and go."""
+        return self._table.index
+
+    @property
     def customer_ids(self) -> list[str]:
         """All customers in memory."""
         return list(self._table.ids)
@@ -150,8 +155,11 @@ class Engine:
 
     # -- events --------------------------------------------------------------------------------------
 
-    def apply(self, event: Event, source: str, offset: int) -> Outcome:
-        """Take one event for its customer. `source` is `topic/partition`, where it was first read from."""
+    def apply(self, event: Event, source: str, offset: int, stream_time: float | None = None) -> Outcome:
+        """Take one event for its customer. `source` is `topic/partition`, where it was first read from.
+
+        `stream_time` (epoch seconds) moves the watermark in place of the event's own time, which can be wrong.
+        """
         table = self._table
         row = table.index.get(event.customer_id)
         late = event.time < self._marks.value - self._max_late_s
@@ -177,7 +185,7 @@ class Engine:
             recent[row] = kept
         self._turn.add(row, event, source, offset)
         if source in self._paced or not self._paced:
-            self._marks.advance(source, event.time)
+            self._marks.advance(source, event.time if stream_time is None else stream_time)
         return APPLIED
 
     def _new_row(self, customer_id: str) -> int:

@@ -41,7 +41,10 @@ class Batch:
         self.taken = 0
         found = list(events)
         times = [event.time for event, *_ in found]
-        self._items = [Item(_stream_time(times, i), *found[i]) for i in range(len(found))]
+        # Nearly all chunks are in order of time, and then no event is ahead of those that follow.
+        if times != sorted(times):
+            times = [_stream_time(times, i) for i in range(len(times))]
+        self._items = [Item(time, *one) for time, one in zip(times, found, strict=True)]
 
     def __len__(self) -> int:
         return len(self._items)
@@ -101,6 +104,11 @@ class Aligner:
             self._take_run(min(heads)[1], limit, items)
             self._drop_exhausted(done)
         return items, done
+
+    def idle(self, idle_s: float) -> list[str]:
+        """The topics of which nothing is buffered, and the broker had nothing `idle_s` after their last event."""
+        empty = (topic for topic, batches in self._batches.items() if not batches)
+        return [topic for topic in empty if self._quiet(topic, self._last_seen[topic] + idle_s)]
 
     def _must_wait(self) -> bool:
         if not self._idle_s:

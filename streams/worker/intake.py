@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 from aiokafka.partitioner import murmur2
@@ -37,9 +38,12 @@ class Intake:
         self.rejections: Counter[str] = Counter()
 
     def decode(
-        self, chunk: Chunk, logical: str, faust_event: Any, now: float
+        self, chunk: Chunk, logical: str, faust_event: Any, now: float, known: Container[str]
     ) -> tuple[Batch, list[tuple[str, int, Outgoing]]]:
-        """The chunk's events as a batch, and what is to be sent to (logical topic, partition)."""
+        """The chunk's events as a batch, and what is to be sent to (logical topic, partition).
+
+        `known` are customers whose home is the chunk's partition; the others' keys are hashed.
+        """
         events: list[tuple[Event, str, int, Any]] = []
         out: list[tuple[str, int, Outgoing]] = []
         direct = f"{logical}/{chunk.partition}"
@@ -51,7 +55,7 @@ class Intake:
             elif logical == REROUTED:
                 source, offset = _origin(record, direct)
                 events.append((event, source, offset, record))
-            elif (home := self.home(event.customer_id)) == chunk.partition:
+            elif event.customer_id in known or (home := self.home(event.customer_id)) == chunk.partition:
                 events.append((event, direct, record.offset, record))
             else:
                 out.append(self._reroute(event, home, record, f"{direct}/{record.offset}"))

@@ -26,7 +26,7 @@ import msgspec
 
 from models.churn.serving import ServingModel
 from models.customer import inspect
-from models.engine import Engine, Flush, Outcome
+from models.engine import LATE, Engine, Flush, Outcome
 from models.events.types import Rejection
 from models.settings import Settings
 from models.state import StateError
@@ -47,7 +47,7 @@ from streams.worker.upkeep import Ends, Upkeep
 log = logging.getLogger(__name__)
 
 TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
-_TURN_EVENTS = 1000
+_TURN_EVENTS = 2000
 #: Flushes after which what they produced is sent: a step of the clock may score all customers.
 _FLUSHES_AT_ONCE = 8
 _json = msgspec.json.Encoder()
@@ -93,9 +93,7 @@ class Partition:
         self._wake = asyncio.Event()
         self._routed: dict[int, Routed] = {}
         self._attic: Attic | None = None
-        self._ownership = Ownership(
-            settings.broker, number, services.producer, services.signals.foreign
-        )  # fmt: skip
+        self._ownership = Ownership(settings.broker, number, services.producer, services.signals.foreign)
         self._outbox = Outbox(
             settings.broker, self._ownership, services.producer, services.pulse.check, services.signals.settled
         )
@@ -105,7 +103,7 @@ class Partition:
 
     def put(self, chunk: Chunk, logical: str, faust_event: Any) -> None:
         """Decode a chunk and buffer it. The transport bounds how many chunks are given out."""
-        batch, routed = self._services.intake.decode(chunk, logical, faust_event, time.time())
+        batch, routed = self._services.intake.decode(chunk, logical, faust_event, time.time(), self.engine.known)
         self._routed[id(batch)] = routed
         self._aligner.add(batch)
         self._wake.set()
@@ -199,6 +197,8 @@ class Partition:
         """One turn; True if there may be more to do at once."""
         started = time.perf_counter()
         self._take_model()
+        for topic in self._aligner.idle(self._settings.worker.align_idle_s):
+            self.engine.idle(f"{topic}/{self.number}")
         items, done = self._aligner.take(_TURN_EVENTS)
         turn = _Turn(items)
         for item in items:
@@ -248,22 +248,26 @@ class Partition:
     def _apply(self, item: Item) -> Outcome:
         event, source, offset = item.event, item.source, item.offset
         try:
-            return self.engine.apply(event, source, offset)
+            outcome = self.engine.apply(event, source, offset, item.time)
         except (StateError, AtticUnusable):
             # Not this event's fault: going on would lose what the customer's state holds.
             raise
         except Exception:  # noqa: BLE001 - a defect of ours on one event must not stop the others
             self._refuse(item, traceback.format_exc(limit=-3))
             return "internal_error"
+        if outcome == LATE:
+            days = (self.engine.watermark - event.time) / 86_400.0
+            self._quarantine(item, Rejection("late", f"{days:.1f} days behind the watermark of its partition"))
+        return outcome
 
     def _refuse(self, item: Item, why: str) -> None:
-        event = item.event
-        log.error(
-            "cannot apply event %s of %s at %s@%d: %s", event.name, event.customer_id, item.source, item.offset, why
-        )
-        routed = self._services.intake.quarantine(
-            Rejection("internal_error", why), item.source.rpartition("/")[0], item.record, time.time()
-        )
+        event, source, offset = item.event, item.source, item.offset
+        log.error("cannot apply event %s of %s at %s@%d: %s", event.name, event.customer_id, source, offset, why)
+        self._quarantine(item, Rejection("internal_error", why))
+
+    def _quarantine(self, item: Item, why: Rejection) -> None:
+        logical = item.source.rpartition("/")[0]
+        routed = self._services.intake.quarantine(why, logical, item.record, time.time())
         self._routed.setdefault(0, []).append(routed)
 
     def _take_model(self) -> None:

@@ -171,7 +171,7 @@ def test_misplaced_events_take_the_hop_and_keep_their_origin() -> None:
     home = {partition_of(f"c{i}", 4): f"c{i}" for i in range(40)}
     here, elsewhere = home[0], home[2]
     chunk = Chunk(CLICKSTREAM, 0, [record(page(here), 5), record(page(elsewhere), 6)], None)
-    batch_, routed = intake.decode(chunk, CLICKSTREAM, None, 1.8e9)
+    batch_, routed = intake.decode(chunk, CLICKSTREAM, None, 1.8e9, ())
 
     [item] = items_of(batch_)
     assert (item.event.customer_id, item.source, item.offset) == (here, "clickstream/0", 5)
@@ -179,7 +179,7 @@ def test_misplaced_events_take_the_hop_and_keep_their_origin() -> None:
     assert (topic, partition, outgoing.key) == (REROUTED, 2, elsewhere.encode())
 
     hop = Chunk(REROUTED, 2, [record(outgoing.value, 77, outgoing.headers)], None)
-    arrived, again = intake.decode(hop, REROUTED, None, 1.8e9)
+    arrived, again = intake.decode(hop, REROUTED, None, 1.8e9, ())
     assert again == []
     assert [(item.source, item.offset) for item in items_of(arrived)] == [("clickstream/0", 6)]
 
@@ -188,7 +188,7 @@ def test_misplaced_events_take_the_hop_and_keep_their_origin() -> None:
 def test_a_forged_origin_is_not_believed(header: bytes) -> None:
     """A broken origin header counts as no origin."""
     chunk = Chunk(REROUTED, 1, [record(page("c"), 9, ((ORIGIN_HEADER, header),))], None)
-    arrived, _ = Intake(Settings()).decode(chunk, REROUTED, None, 1.8e9)
+    arrived, _ = Intake(Settings()).decode(chunk, REROUTED, None, 1.8e9, ())
 
     assert [(item.source, item.offset) for item in items_of(arrived)] == [("rerouted/1", 9)]
 
@@ -197,7 +197,7 @@ def test_refused_records_become_quarantine_records() -> None:
     """A record that is no event yields one quarantine record and is counted by reason."""
     intake = Intake(Settings())
     chunk = Chunk(PURCHASES, 3, [record(b"\xff", 4), record(b"[1]", 5)], None)
-    batch_, routed = intake.decode(chunk, PURCHASES, None, 1.8e9)
+    batch_, routed = intake.decode(chunk, PURCHASES, None, 1.8e9, ())
 
     assert len(batch_) == 0
     reasons = [orjson.loads(outgoing.value or b"")["reason"] for _, _, outgoing in routed]

@@ -69,10 +69,10 @@ def test_a_defect_of_ours_on_one_event_goes_to_quarantine_and_the_worker_goes_on
     async def scenario() -> None:
         applied = Engine.apply
 
-        def apply(self: Engine, event: Any, source: str, offset: int) -> str:
+        def apply(self: Engine, event: Any, *origin: Any) -> str:
             if event.customer_id == "boom":
                 raise ZeroDivisionError("a defect")
-            return applied(self, event, source, offset)
+            return applied(self, event, *origin)
 
         await send(embedded_settings, keyed([order("fine", 1), order("boom", 2), order("also", 3)]))
         with patch.object(Engine, "apply", apply):

@@ -198,6 +198,36 @@ def test_duplicates_in_the_corpus_count_once(embedded_settings: BrokerSettings) 
     asyncio.run(scenario())
 
 
+def test_too_late_events_are_kept_and_counted(embedded_settings: BrokerSettings) -> None:
+    """An event a hundred days behind the others goes to the quarantine; one forty days behind lands in its day.
+
+    One event with a clock far ahead makes none of the others late.
+    """
+
+    def order(customer: str, day: float) -> tuple[str, dict[str, Any]]:
+        event = {"type": "track", "event": "Order Completed", "userId": customer, "properties": {"total": 7}}
+        return PURCHASES, event | {"timestamp": START + day * 86_400, "messageId": f"{customer}-{day}"}
+
+    async def scenario() -> None:
+        days = [*range(50), 400, *range(50, 101), 61.5, 0.5, *range(101, 110)]
+        settings = settings_for(embedded_settings)
+        async with running(settings) as (worker, telemetry):
+            await send(embedded_settings, keyed([order("c", day) for day in days]))
+            await settled(worker)
+            status = telemetry.status
+            await until(lambda: status.get("quarantine") == {"late": 1}, lambda: status)
+        [record] = [orjson.loads(r.value) for r in await read_all(embedded_settings, QUARANTINE, 1)]
+        assert (record["reason"], record["topic"]) == ("late", PURCHASES)
+        assert record["detail"].endswith("days behind the watermark of its partition")
+        assert orjson.loads(base64.b64decode(record["raw"]))["messageId"] == "c-0.5"
+        table = await states(embedded_settings)
+        row = table.features(np.array([0]), START + 109 * 86_400.0)[0]
+        assert row[FEATURE_NAMES.index("orders_total")] == len(days) - 1
+        assert row[FEATURE_NAMES.index("orders_90d")] == 91
+
+    asyncio.run(scenario())
+
+
 def test_wrongly_keyed_events_reach_their_customers_state(broker: BrokerSettings) -> None:
     """Half of the events lie in a random partition; the table equals the offline one."""
 
