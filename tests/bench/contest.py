@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import time
@@ -214,4 +215,7 @@ def told(run: Run) -> str:
 
 
 def last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1].strip()[:160]
+    """The last line that names an error, or else the last line."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    errors = [line for line in lines if re.search(r"\w(Error|Exception)\b", line)]
+    return (errors or lines)[-1].strip()[:160]

@@ -7,7 +7,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -51,8 +51,15 @@ def machine(broker: str, command: str) -> list[str]:
         f"{datetime.now(UTC):%Y-%m-%d}, `{command}`",
         f"{cpu_model()}, {cores} cores shared by broker, load and contestants, {memory_gb():.0f} GB",
         f"Python {platform.python_version()}, broker: {broker}",
-        f"ours: ebbtide {version('ebbtide')} on {ours}",
+        f"ours: ebbtide {_version()} on {ours}",
     ]
+
+
+def _version() -> str:
+    try:
+        return version("ebbtide")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str:

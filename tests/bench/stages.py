@@ -68,7 +68,7 @@ def stages(place: Cluster, events: int, customers: int, live_us: float) -> Table
     notes = (
         (
             f"{events:,} of the same events, {sent['scores']:,} scores and {sent['states']:,} states: "
-            f"each step alone, turns of {_TURN:,}, in one process without a worker. A rest below 0 is noise between the two."
+            f"each step alone, turns of {_TURN:,}, in one process without a worker. A rest below 0 is noise."
         ),
     )
     return Table("Where the full job's time goes", ("step", "CPU µs/event", "share"), rows, notes)
