@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ START = 1_735_689_600.0
 DAY_S = 86_400.0
 NOW = START + 200 * DAY_S
 SETTINGS = Settings(label=LabelSettings(horizon_days=10, snapshot_every_days=5), score=ScoreSettings(min_change=0.0001))
+EVERYBODY = Sample()
 _TOPICS = {"Conversation Completed": CONTACT_CENTER}
 _PURCHASES = ("Order", "Subscription", "Payment", "Charge")
 
@@ -48,20 +50,26 @@ def raw(event: str, customer: str = "c", day: float = 0.0, message: str | None =
 
 
 def topic_of(value: bytes) -> str:
-    """Where an event belongs."""
+    """Where an event belongs; what is no JSON goes to the clickstream."""
+    if not value.startswith(b"{"):
+        return CLICKSTREAM
     name = json.loads(value).get("event", "")
     return _TOPICS.get(name) or (PURCHASES if name.startswith(_PURCHASES) else CLICKSTREAM)
 
 
 def records(values: Iterable[bytes], partition: int = 0) -> list[Record]:
     """Records on one partition of each topic, in this order."""
-    ends: dict[str, int] = {}
+    return renumbered(Record(topic_of(value), partition, 0, value) for value in values)
+
+
+def renumbered(arrived: Iterable[Record]) -> list[Record]:
+    """The same records with the offsets that they get when they are written in this order."""
+    ends: dict[tuple[str, int], int] = defaultdict(int)
     found = []
-    for value in values:
-        topic = topic_of(value)
-        offset = ends.get(topic, 0)
-        ends[topic] = offset + 1
-        found.append(Record(topic, partition, offset, value))
+    for record in arrived:
+        place = record.topic, record.partition
+        found.append(record._replace(offset=ends[place]))
+        ends[place] += 1
     return found
 
 
@@ -127,7 +135,7 @@ def filled(played: Played):
         yield store, played.fill(store)
 
 
-def verified(played: Played, sample: Sample = Sample(), as_of: float | None = None, **changed: Any) -> Report:
+def verified(played: Played, sample: Sample = EVERYBODY, as_of: float | None = None, **changed: Any) -> Report:
     """The report of a verification of what was played; `changed` are fields of the inputs."""
     with filled(played) as (store, inputs):
         return check(store, msgspec.structs.replace(inputs, **changed), sample, as_of)

@@ -11,11 +11,12 @@ import pytest
 from models.features import FEATURE_NAMES
 from models.features.view import View
 from models.scoring import iso
-from streams.topics import CLICKSTREAM
-from streams.verify.check import Sample
+from streams.topics import CLICKSTREAM, SOURCES
+from streams.verify.check import Sample, check
 from streams.verify.inputs import CannotVerify
 from streams.verify.report import headline, lines
-from tests.streams.verify.support import DAY_S, START, Played, a_story, raw, records, verified
+from streams.verify.store import INPUTS
+from tests.streams.verify.support import DAY_S, START, Played, a_story, filled, raw, records, verified
 
 
 def test_a_right_worker_has_no_mismatch() -> None:
@@ -115,6 +116,24 @@ def test_a_score_knows_the_events_that_it_names() -> None:
 
     assert report.ok, list(lines(report))
     assert report.served == 2
+
+
+@pytest.mark.parametrize("applied", [0, 30, 120])
+def test_events_beyond_the_cut_count_where_the_states_hold_them(applied: int) -> None:
+    """On a system that goes on, events behind the ends that were waited for count if a state's offsets say so."""
+    arrived = records(a_story())
+    played = Played(arrived[:150])
+    played.records = arrived
+    with filled(played) as (store, inputs):
+        ends = dict.fromkeys(SOURCES, 0)
+        for record in arrived[:applied]:
+            ends[record.topic] = record.offset + 1
+        store.create("cut", INPUTS["cut"])
+        store.append_rows("cut", INPUTS["cut"], ((topic, 0, end) for topic, end in ends.items()))
+        report = check(store, inputs, Sample(), None)
+
+    assert report.ok, list(lines(report))
+    assert report.events == 150
 
 
 def test_the_cut_off_millisecond_of_a_score_is_no_mismatch() -> None:

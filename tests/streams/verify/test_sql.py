@@ -22,7 +22,18 @@ from streams.verify.recompute import read_events
 from streams.verify.report import lines
 from streams.verify.store import INPUTS, Store, open_store, sql_of
 from tests.corpus.hostile import HOSTILE, PROCESSED
-from tests.streams.verify.support import DAY_S, NOW, SETTINGS, START, Played, Record, raw, topic_of, verified
+from tests.streams.verify.support import (
+    DAY_S,
+    NOW,
+    SETTINGS,
+    START,
+    Played,
+    Record,
+    raw,
+    renumbered,
+    topic_of,
+    verified,
+)
 
 #: What the SQL needs not know of events without effect on features.
 _NO_FACTS = {"update", "message", "identify", "order_cancel", "sub_start", "sub_renew", "sub_cancel", "payment_failed"}
@@ -115,7 +126,8 @@ def test_hostile_events_are_read_alike() -> None:
     [
         "2026-01-02T03:04:05.123Z", "2026-01-02", "2026-01-02T03:04", "20260102T030405", "2026-01-02T03:04:05.1234567Z",
         "2026-01-02T03:04:05+01:30", "2026-01-02 03:04:05-0800", "2026-01-02T03:04:05,5", "2026-01-02T03",
-        "2026-01-02T03Z", "2026-01-02T030405Z", "2026-01-02x03:04:05", "2026-01-02T03-0330", "2026-01-02T03:04:05+01:30:15",
+        "2026-01-02T03Z", "2026-01-02T030405Z", "2026-01-02x03:04:05", "2026-01-02T03-0330",
+        "2026-01-02T03:04:05+01:30:15",
         1_767_323_045, 1_767_323_045.25, 1_767_323_045_123, -1.5, 99_999_999_999.0, 100_000_000_000,
     ],
 )  # fmt: skip
@@ -242,7 +254,7 @@ def test_any_log_gives_the_same_in_sql(arrived: list[Record], turn: int) -> None
         record if (found := first.get(_message(record))) is None else record._replace(raw=found.raw, topic=found.topic)
         for record in arrived
     ]
-    report = verified(Played(_renumbered(kept), turn))
+    report = verified(Played(renumbered(kept), turn))
 
     assert report.ok, "\n".join(lines(report))
 
@@ -250,16 +262,6 @@ def test_any_log_gives_the_same_in_sql(arrived: list[Record], turn: int) -> None
 def _message(record: Record) -> tuple[Any, Any, Any] | None:
     body = json.loads(record.raw)
     return (body.get("userId"), body.get("anonymousId"), body["messageId"]) if "messageId" in body else None
-
-
-def _renumbered(arrived: list[Record]) -> list[Record]:
-    ends: dict[tuple[str, int], int] = {}
-    found = []
-    for record in arrived:
-        place = record.topic, record.partition
-        ends[place] = ends.get(place, -1) + 1
-        found.append(record._replace(offset=ends[place]))
-    return found
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
