@@ -36,8 +36,9 @@ class Conductor:
         self._tell = tell
 
     async def begin(self) -> None:
-        """Start the trainer and the first worker."""
-        await self._fleet.start("trainer")
+        """Start the trainers and the first worker."""
+        for name in kinds.TRAINERS:
+            await self._fleet.start(name)
         await self._fleet.start(_BEGIN)
 
     async def run(self, faults: tuple[Fault, ...], total: int) -> None:
@@ -59,7 +60,7 @@ class Conductor:
         match fault.kind:
             case kinds.KILL | kinds.KILL_TRAINER:
                 await fleet.kill(name, fault.hold_s)
-            case kinds.PAUSE:
+            case kinds.PAUSE | kinds.PAUSE_TRAINER:
                 await fleet.pause(name, fault.hold_s)
             case kinds.TERMINATE:
                 await fleet.terminate(name)

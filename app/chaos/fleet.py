@@ -64,7 +64,7 @@ class _Member:
 
 
 class Fleet:
-    """Workers and trainer of one run, each a process with a data folder and a log of its own under `folder`.
+    """Workers and trainers of one run, each a process with a data folder and a log of its own under `folder`.
 
     `tell` gets a line for each end that nobody asked for; those are collected in `exits`, and the process is
     started again. Everything is killed when the block ends.
@@ -95,9 +95,8 @@ class Fleet:
         return [name for name, member in self._members.items() if _alive(member)]
 
     async def start(self, name: str) -> None:
-        """Start a role: `trainer`, or a worker of any name."""
-        role = "trainer" if name == "trainer" else "worker"
-        member = self._members.setdefault(name, _Member(name, role))
+        """Start a role; its name is the role's, a dash and something of its own."""
+        member = self._members.setdefault(name, _Member(name, name.partition("-")[0]))
         async with member.busy:
             await self._spawn(member)
 

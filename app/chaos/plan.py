@@ -10,12 +10,14 @@ from typing import Final
 import msgspec
 
 KILL, PAUSE, TERMINATE, ADD, REMOVE = "kill", "pause", "terminate", "add", "remove"
-KILL_TRAINER, KILL_BROKER = "kill trainer", "kill broker"
+KILL_TRAINER, PAUSE_TRAINER, KILL_BROKER = "kill trainer", "pause trainer", "kill broker"
+#: One trainer learns, the other stands by and takes over; which one is which depends on the run.
+TRAINERS: Final = ("trainer-1", "trainer-2")
 #: The most workers at a time, and the fewest faults that hold every kind.
-MOST_WORKERS, FEWEST_FAULTS = 3, 12
+MOST_WORKERS, FEWEST_FAULTS = 3, 13
 
-_ALWAYS: Final = (KILL, PAUSE, PAUSE, TERMINATE, KILL_TRAINER)
-_WEIGHTS: Final = {KILL: 5, PAUSE: 4, TERMINATE: 1, KILL_TRAINER: 2}
+_ALWAYS: Final = (KILL, PAUSE, PAUSE, TERMINATE, KILL_TRAINER, PAUSE_TRAINER)
+_WEIGHTS: Final = {KILL: 5, PAUSE: 4, TERMINATE: 1, KILL_TRAINER: 2, PAUSE_TRAINER: 1}
 _BROKER_WEIGHT = 2
 #: Faults happen while this share of the events is processed, and some follow others at once.
 _SPREAD, _AT_ONCE = 0.6, 0.25
@@ -100,8 +102,10 @@ def _kinds(dice: Random, count: int, *, broker: bool) -> list[str]:
 
 def _target(dice: Random, kind: str, alive: list[str]) -> str:
     """Whom it hits; `alive` is kept up to date."""
-    if kind in (KILL_TRAINER, KILL_BROKER):
-        return kind.split()[1]
+    if kind == KILL_BROKER:
+        return "broker"
+    if kind in (KILL_TRAINER, PAUSE_TRAINER):
+        return dice.choice(TRAINERS)
     if kind == ADD:
         alive.append(next(name for i in range(1, MOST_WORKERS + 1) if (name := f"worker-{i}") not in alive))
         return alive[-1]
@@ -112,6 +116,6 @@ def _target(dice: Random, kind: str, alive: list[str]) -> str:
 
 
 def _hold_s(dice: Random, kind: str, session_s: float) -> float:
-    if kind == PAUSE:
+    if kind in (PAUSE, PAUSE_TRAINER):
         return round(session_s + dice.uniform(0.5, 4.0), 1)
     return round(dice.uniform(0.1, 2.0), 1) if kind in (KILL, KILL_TRAINER, KILL_BROKER) else 0.0

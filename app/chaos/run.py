@@ -19,7 +19,7 @@ from app.chaos.evidence import collect
 from app.chaos.expected import Expected, expect
 from app.chaos.feeder import Feeder
 from app.chaos.fleet import Exit, Fleet, require_signals
-from app.chaos.plan import Fault, counts, plan
+from app.chaos.plan import TRAINERS, Fault, counts, plan
 from app.chaos.story import Story
 from app.chaos.watch import Watch
 from app.errors import AppError
@@ -74,7 +74,11 @@ def chaos_settings(settings: Settings) -> Settings:
             settings.broker, topic_prefix=f"chaos-{uuid.uuid4().hex[:8]}-", create_topics=True,
             session_timeout_s=SESSION_S, rebalance_timeout_s=_REBALANCE_S,
         ),
-        worker=WorkerSettings(clock="event", chunk_records=500, commit_interval_s=0.5, tick_s=0.25),
+        # Local state is written, and idle customers leave the memory and come back, as often as it goes.
+        worker=WorkerSettings(
+            clock="event", chunk_records=500, commit_interval_s=0.5, tick_s=0.25, snapshot_every_s=3.0,
+            evict_after_days=5.0,
+        ),
         label=LabelSettings(kind="cancellation", horizon_days=10, snapshot_every_days=4),
         trainer=TrainerSettings(),
         http=HttpSettings(worker_port=0, trainer_port=0),
@@ -158,11 +162,12 @@ async def _play(conductor: Conductor, feeder: Feeder, faults: tuple[Fault, ...],
 
 
 async def _stop(fleet: Fleet, watch: Watch) -> None:
-    """Workers first: what they still write is the trainer's."""
-    for name in [name for name in fleet.running if name != "trainer"]:
+    """Workers first: what they still write is the trainers'."""
+    for name in [name for name in fleet.running if name not in TRAINERS]:
         await fleet.remove(name)
     await watch.drained(_STALLED_AFTER_S)
-    await fleet.remove("trainer")
+    for name in TRAINERS:
+        await fleet.remove(name)
 
 
 async def _judge(settings: Settings, expected: Expected) -> Verdict:
