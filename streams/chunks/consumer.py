@@ -23,7 +23,7 @@ from mode import Service
 
 from streams.chunks.chunk import Chunk
 from streams.chunks.tracker import ChunkTracker
-from streams.kafka import group_options
+from streams.kafka import close_consumer, group_options
 
 _IDLE_WAIT_S = 0.05
 _COMMIT_WITHIN_S = 10.0
@@ -45,6 +45,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_interval_ms=int((broker.delivery_timeout_s + 300) * 1000),
             metadata_max_age_ms=30_000,
         )
+
+    async def on_thread_stop(self) -> None:
+        """Called by Faust at the end, in the thread."""
+        # Not the class above: it would let a cancellation of aiokafka's out that nobody asked for.
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await close_consumer(self._consumer)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()

@@ -22,7 +22,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from models.records import Score
 from models.settings import Settings
 from streams.destinations.base import Destination
-from streams.kafka import group_id, group_options, log_ends
+from streams.kafka import close_consumer, group_id, group_options, log_ends
 from streams.sync.dead_letters import DeadLetters
 from streams.sync.delivery import Engine
 from streams.sync.http import Sender
@@ -37,7 +37,7 @@ PENDING_LIMIT = 10_000
 _POLL_S = 0.2
 _POLL_RECORDS = 500
 _COMMIT_EVERY_S = 1.0
-_COMMIT_WITHIN_S = _CLOSE_WITHIN_S = 3.0
+_COMMIT_WITHIN_S = 3.0
 
 
 class Lane:
@@ -263,18 +263,8 @@ class Lane:
 
 
 async def _close(consumer: Any) -> None:
-    """Leave the group and close, also without a broker.
-
-    aiokafka 0.14 lets the cancellation of its own waiting fetches out of `stop`, which would look like ours, and
-    then leaves its connections open.
-    """
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping], timeout=_CLOSE_WITHIN_S)
-    stopping.cancel()
-    await asyncio.wait([stopping])
-    if stopping.cancelled() or stopping.exception() is not None:
+    if not await close_consumer(consumer):
         _LOG.warning("group not left in order, its other members wait for the session's end")
-        await consumer._client.close()
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types

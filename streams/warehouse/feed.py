@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from models.settings import BrokerSettings
-from streams.kafka import log_ends, security_options
+from streams.kafka import close_consumer, log_ends, security_options
 from streams.topics import EXAMPLES, SCORES, topic_name
 from streams.warehouse.writer import Partition, Position
 
@@ -162,9 +162,7 @@ class Feed:
 
     async def close(self) -> None:
         """Close the connection; a broker that is away is not waited for."""
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                await self._consumer.stop()
+        await close_consumer(self._consumer)
 
 
 async def _survey(broker: BrokerSettings, names: Mapping[str, str]) -> tuple[str, list[TopicPartition]]:

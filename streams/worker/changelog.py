@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.settings import BrokerSettings
-from streams.kafka import log_ends, security_options
+from streams.kafka import close_consumer, log_ends, security_options
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def assigned_consumer(broker: BrokerSettings, topic: str, partition: int) 
         await consumer.seek_to_beginning(tp)
         yield consumer
     finally:
-        await consumer.stop()
+        await close_consumer(consumer)
 
 
 async def read_to_end(broker: BrokerSettings, topic: str, partition: int) -> AsyncIterator[list[Any]]:
@@ -79,7 +79,7 @@ class LogWatch:
     async def stop(self) -> None:
         """Close the connections."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
 
     async def ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """The end of each log, at most: the embedded broker may leave out records of the last batch.

@@ -1,0 +1,67 @@
+"""What the clients of all roles share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+from unittest.mock import patch
+
+import pytest
+
+from streams import kafka
+
+
+class Client:
+    """The part of a consumer that is closed; `stop` does what the test says."""
+
+    def __init__(self, stop: Callable[[], Any]) -> None:
+        self.stop = stop
+        self._client = self
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+async def failing() -> None:
+    raise OSError("no broker")
+
+
+async def orderly() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("stop", "in_order"), [(cancelled, False), (hanging, False), (failing, False), (orderly, True)]
+)
+def test_closing_a_consumer_ends_whatever_aiokafka_does(stop: Callable[[], Any], in_order: bool) -> None:
+    """A cancellation that leaks out of `stop` would end a role that only wants to connect again."""
+
+    async def scenario() -> tuple[bool, bool]:
+        consumer = Client(stop)
+        return await kafka.close_consumer(cast("Any", consumer)), consumer.closed
+
+    with patch.object(kafka, "_CLOSE_WITHIN_S", 0.01):
+        assert asyncio.run(scenario()) == (in_order, not in_order)
+
+
+def test_the_callers_own_cancellation_is_kept() -> None:
+    """Whoever closes a consumer can still be cancelled."""
+
+    async def scenario() -> None:
+        closing = asyncio.ensure_future(kafka.close_consumer(cast("Any", Client(hanging))))
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+
+    asyncio.run(scenario())
