@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.records import Score
 from models.settings import BrokerSettings, Settings, SyncSettings
+from streams import kafka
 from streams.destinations.base import InvalidDestination
 from streams.embedded import EmbeddedBroker
 from streams.kafka import group_id, group_options, log_ends, producer_options, security_options
@@ -421,7 +422,7 @@ def test_second_process_takes_its_share(broker: BrokerSettings, tmp_path: Path) 
 def test_stop_without_broker_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A role whose broker is gone finishes its deliveries, stops within its limits, and sends nothing twice."""
     monkeypatch.setattr(lane, "_COMMIT_WITHIN_S", 0.3)
-    monkeypatch.setattr(lane, "_CLOSE_WITHIN_S", 0.3)
+    monkeypatch.setattr(kafka, "_CLOSE_WITHIN_S", 0.3)
 
     async def play(server: EmbeddedBroker, settings: Settings) -> None:
         role = Running(settings, pending_limit=100)
