@@ -48,8 +48,8 @@ log = logging.getLogger(__name__)
 
 TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
 _TURN_EVENTS = 2000
-#: Flushes after which what they produced is sent: a step of the clock may score all customers.
-_FLUSHES_AT_ONCE = 8
+#: Scores and states after which they are sent within a turn: a step of the clock may bring forth millions.
+_SEND_FROM = 2000
 _json = msgspec.json.Encoder()
 Routed = list[tuple[str, int, Outgoing]]
 
@@ -228,7 +228,7 @@ class Partition:
         self._flush_once(now, turn)
         while self.engine.has_due(now):
             await asyncio.sleep(0)
-            if len(turn.flushes) >= _FLUSHES_AT_ONCE:
+            if sum(len(flush.scores) + len(flush.states) for flush in turn.flushes) >= _SEND_FROM:
                 await self._send(turn.flushes, [])
                 self._services.signals.flushed(turn.flushes)
                 turn.flushes.clear()

@@ -303,3 +303,21 @@ def test_a_worker_that_was_stopped_for_too_long_sends_nothing_more(
         assert {r.key for r in await read_all(embedded_settings, SCORES, 4)} == {b"first"}
 
     asyncio.run(scenario())
+
+
+def test_a_worker_is_not_ready_while_it_restores() -> None:
+    """Readiness names each partition whose state is being read, and how far; it moves on meanwhile."""
+    telemetry = Telemetry("worker")
+    signals = WorkerSignals(telemetry, Intake(Settings()))
+    signals.restoring(2, 120_000, 480_000)
+    signals.restoring(3, 0, 0)
+    signals.tick({}, joined=True)
+    both = telemetry.health()
+    signals.restored(2)
+    signals.forget(3)
+
+    assert both == (
+        False, "restoring partition 2: 120,000 of about 480,000 records, restoring partition 3: 0 of about 0 records",
+    )  # fmt: skip
+    assert telemetry.health() == (True, "busy")
+    assert telemetry.status["restoring"] == {}
