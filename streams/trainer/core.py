@@ -80,6 +80,8 @@ class TrainerCore:
         self.learner = Learner(features, feature_version, settings.label, settings.trainer)
         self.key = label_key(settings.label.kind, settings.label.horizon_days)
         self.offset = -1
+        #: The last offset looked at, whether or not its record was an example to learn.
+        self.position = -1
         self.waiting_from: int | None = None
         self.waiting = WaitingRoom(settings.trainer.max_waiting)
         self._to_put_back = 0
@@ -95,22 +97,23 @@ class TrainerCore:
         return f"{self.key}:checkpoint"
 
     def restore(self, checkpoints: Iterable[bytes], model: bytes | None) -> None:
-        """Go on from the newest usable of `checkpoints` (oldest first). `model` is the newest published model.
+        """Go on from the usable one of `checkpoints` that got furthest. `model` is the newest published model.
 
+        The last one written need not be it: a trainer that was stopped and lost its partition may write its own late.
         A checkpoint that fails its checks is logged and passed over; without a usable one the learner starts fresh.
         The model is due for publishing again when it is not what the checkpoint would publish.
         """
-        for raw in reversed(list(checkpoints)):
+        for raw in checkpoints:
             try:
-                self.learner, checkpoint = self._open(raw)
+                learner, checkpoint = self._open(raw)
             except InvalidModel as error:
                 log.error("passed over a checkpoint of %d bytes: %s", len(raw), error)
-            else:
-                self.offset, self.waiting_from, self._to_put_back = (
-                    checkpoint.offset, checkpoint.waiting_from, checkpoint.waiting,
-                )  # fmt: skip
+                continue
+            if checkpoint.offset >= self.offset:
+                self.learner, self.offset, self.waiting_from = learner, checkpoint.offset, checkpoint.waiting_from
+                self._to_put_back = checkpoint.waiting
                 self.waiting = WaitingRoom(self._settings.trainer.max_waiting, checkpoint.clock)
-                break
+        self.position = self.offset
         if self.offset >= 0 and self.model().to_record() != model:
             self.unpublished = 1
 
@@ -154,6 +157,7 @@ class TrainerCore:
             if record.offset <= self.offset:
                 self.skipped[ALREADY_LEARNED] += 1
                 continue
+            self.position = max(self.position, record.offset)
             try:
                 example = _examples.decode(record.value if record.value is not None else b"")
                 reason = self._unfit(example)

@@ -32,6 +32,7 @@ from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
 from streams.trainer.core import TrainerCore
 from streams.trainer.signals import TrainerSignals
 from streams.worker.changelog import read_range, read_to_end
+from streams.worker.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Trainer:
         self._settings = settings
         self._signals = TrainerSignals(telemetry)
         self._producer = BatchProducer(settings.broker)
+        self._pulse = Pulse(settings.broker.session_timeout_s)
         self._lock = asyncio.Lock()
         self._core: TrainerCore | None = None
         self._assigned = False
@@ -60,12 +62,14 @@ class Trainer:
         self._failed = asyncio.get_running_loop().create_future()
         await self._producer.start()
         app = self._app()
+        self._pulse.start()
         timer = asyncio.ensure_future(self._publish_regularly(app))
         try:
             await run_app(app, stop, self._failed)
         finally:
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
+            self._pulse.stop()
             await self._producer.stop()
 
     def _app(self) -> ChunkApp:
@@ -103,6 +107,7 @@ class Trainer:
         if core is None:
             return
         chunk: Chunk = event.value
+        await self._fill_gap(core, chunk.first_offset)
         for start in range(0, len(chunk), _STRETCH_EXAMPLES):
             refused = core.take(chunk.records[start : start + _STRETCH_EXAMPLES], time.time())
             await self._send(QUARANTINE, refused)
@@ -111,6 +116,18 @@ class Trainer:
         self._signals.learned(core)
         if core.unpublished >= self._settings.trainer.checkpoint_examples or self._holds_back():
             await self._publish()
+
+    async def _fill_gap(self, core: TrainerCore, until: int) -> None:
+        """Read what lies between the checkpoint and the first chunk: the committed offset can be ahead of it.
+
+        That is so when the checkpoint which the commit was made for is damaged, or was replaced by an older one.
+        """
+        if core.position + 1 < until:
+            topic = topic_name(self._settings.broker, EXAMPLES)
+            async for records in read_range(self._settings.broker, topic, 0, core.position + 1, until - 1):
+                await self._send(QUARANTINE, core.take(records, time.time()))
+                self._signals.reading()
+            core.position = until - 1
 
     def _held(self) -> int:
         """Records that were taken and wait for the next published model to be acknowledged."""
@@ -184,8 +201,12 @@ class Trainer:
         core.all_put_back()
 
     async def _send(self, logical: str, records: Sequence[Outgoing]) -> None:
-        """Send in order to partition 0 and wait for the broker; raises the first failure."""
+        """Send in order to partition 0 and wait for the broker; raises the first failure.
+
+        Raises StoodStill, and sends nothing, if this process was stopped so long that it may have lost the partition.
+        """
         if records:
+            self._pulse.check()
             await wait_all(await self._producer.send(topic_name(self._settings.broker, logical), 0, records))
 
     def _fail(self, exc: Exception) -> None:

@@ -296,3 +296,16 @@ def test_what_is_above_a_lowered_limit_is_released() -> None:
     assert len(second.waiting) == 20
     assert 0 < second.waiting.early <= len(first.waiting) - 19
     assert second.learner.examples + 20 == 701
+
+
+def test_the_checkpoint_that_got_furthest_counts() -> None:
+    """A checkpoint that a stopped trainer writes late does not set the new owner back."""
+    read = records(encoded(900))
+    old, new, restored = core(), core(), core()
+    old.take(read[:300], now=0.0)
+    new.take(read[:700], now=0.0)
+    (early, _), (late, model) = published(old), published(new)
+    restored.restore([late, early], model)
+
+    assert restored.offset == 699
+    assert restored.learner.checkpoint() == new.learner.checkpoint()

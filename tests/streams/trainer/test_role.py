@@ -259,3 +259,28 @@ def undisturbed_count(count: int) -> int:
 
 async def _reached(broker: BrokerSettings, offset: int, key: bytes) -> bool:
     return await model_offset(broker, key) >= offset
+
+
+def test_an_older_checkpoint_alone_loses_no_example(broker: BrokerSettings) -> None:
+    """When only an old checkpoint is left, what lies between it and the committed offset is read again."""
+
+    async def scenario() -> None:
+        settings = settings_for(broker)
+        await send(broker, VALUES[:1500])
+        async with running(settings):
+            await until(lambda: at_commit(settings, 1500))
+        early = TrainerCore(settings, FEATURES, FEATURE_VERSION)
+        early.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(VALUES[:400])], 0.0)
+        # What compaction leaves of several checkpoints is the last one written.
+        await send_records(broker, MODEL, early.publication() * 3)
+        await send(broker, VALUES[1500:])
+        async with running(settings):
+            await until(lambda: at_commit(settings, len(VALUES)))
+
+        assert await newest(broker) == undisturbed(VALUES)
+
+    asyncio.run(scenario())
+
+
+async def at_commit(settings: Settings, offset: int) -> bool:
+    return await committed(settings) == offset
