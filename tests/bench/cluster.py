@@ -112,7 +112,8 @@ async def drop_topics(broker: BrokerSettings) -> None:
 
 async def fill(broker: BrokerSettings, records: Iterable[tuple[str, str, bytes]]) -> int:
     """Send (topic, key, value) records, keyed as Kafka's clients do, in batches; return how many."""
-    producer, count = BatchProducer(broker), 0
+    # Snappy: every client can read it, and aiokafka writes it ten times faster than lz4.
+    producer, count = BatchProducer(msgspec.structs.replace(broker, compression="snappy")), 0
     await producer.start()
     waiting: dict[tuple[str, int], list[Outgoing]] = {}
     futures: list[asyncio.Future[Any]] = []

@@ -18,7 +18,7 @@ from tests.bench.cluster import PARTITIONS, Cluster, fill, read_topic
 from tests.bench.events import roll_call
 from tests.bench.full import SPAN_S
 from tests.bench.process import Child
-from tests.bench.report import Table, number, percentile
+from tests.bench.report import Table, decimal, number, percentile
 from tests.bench.sender import Sending
 from tests.bench.worker import Stage, Stuck, Workers, drain, stage, workers
 
@@ -36,12 +36,14 @@ def latency(place: Cluster, rates: Sequence[int], seconds: float) -> Table:
             known = roll_call(_CUSTOMERS, now - SPAN_S, now - SPAN_S / 2)
             asyncio.run(fill(broker, ((topic_name(broker, topic), key, raw) for topic, key, raw in known)))
             drain(running, _CUSTOMERS, 4 * PARTITIONS)
+            before = running.look()
             sent = _load(prepared, running, rate, seconds)
+            cpu_us = (running.look().cpu_s - before.cpu_s) / rate / (seconds + _HEAD_S) * 1e6
             scores = asyncio.run(read_topic(broker, topic_name(broker, SCORES)))
         waits, missing = latencies(sent, scores)
-        rows.append(_row(rate, len(sent), waits, missing))
+        rows.append(_row(rate, cpu_us, waits, missing))
         print(f"  {' | '.join(rows[-1])}", flush=True)
-    columns = ("events/s", "events", "p50 ms", "p95 ms", "p99 ms", "greatest ms", "without a score")
+    columns = ("events/s", "CPU µs/event", "p50 ms", "p95 ms", "p99 ms", "greatest ms", "without a score")
     stamp = "the worker's" if place.embedded else "the broker's append"
     notes = (
         (
@@ -91,6 +93,6 @@ def latencies(sent: Iterable[tuple[str, str, int, float]], scores: Iterable[Any]
     return waits, missing
 
 
-def _row(rate: int, count: int, waits: list[float], missing: int) -> tuple[str, ...]:
+def _row(rate: int, cpu_us: float, waits: list[float], missing: int) -> tuple[str, ...]:
     shares = (0.5, 0.95, 0.99, 1.0)
-    return (f"{rate:,}", number(count), *(number(1000 * percentile(waits, s)) for s in shares), number(missing))
+    return (f"{rate:,}", decimal(cpu_us), *(number(1000 * percentile(waits, s)) for s in shares), number(missing))

@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def size(self) -> Size:
         """Of the small job."""
-        few = 5_000 if self.quick else 30_000
+        few = 3_000 if self.quick else 30_000
         return Size(events=100_000 if self.quick else 300_000, few=few, rounds=self.rounds, within_s=120.0)
 
     @property
@@ -89,12 +89,12 @@ def _job(plan: Plan, place: Cluster) -> list[Table]:
 
 
 def _full(plan: Plan, place: Cluster) -> list[Table]:
-    return full(place, 100_000 if plan.quick else 300_000, 10_000, 1 if plan.quick else plan.rounds)
+    return full(place, 80_000 if plan.quick else 300_000, 10_000, 1 if plan.quick else plan.rounds)
 
 
 def _scaling(plan: Plan, place: Cluster) -> list[Table]:
     customers = (10_000, 100_000) if plan.quick else (10_000, 100_000, 1_000_000)
-    return scaling(place, 60_000 if plan.quick else 200_000, customers, 1 if plan.quick else plan.rounds)
+    return scaling(place, 40_000 if plan.quick else 200_000, customers, 1 if plan.quick else plan.rounds)
 
 
 def _latency(plan: Plan, place: Cluster) -> list[Table]:
