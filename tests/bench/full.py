@@ -43,7 +43,7 @@ def full(place: Cluster, events: int, customers: int, rounds: int) -> list[Table
     table = Table(
         "Full job", ("full job", "events/s", "least to greatest", "CPU µs/event", "scores/event"), [row], notes
     )
-    return [table, stages(place, events // 3, customers, cpu)]
+    return [table, stages(place, events, customers, cpu)]
 
 
 def run_worker(place: Cluster, events: int, customers: int, cores: tuple[list[int] | None, ...] = ([0],)) -> Drained:

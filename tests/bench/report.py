@@ -50,6 +50,7 @@ def machine(broker: str, command: str) -> list[str]:
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, `{command}`",
         f"{cpu_model()}, {cores} cores shared by broker, load and contestants, {memory_gb():.0f} GB",
+        f"load average over 15 minutes at the end: {os.getloadavg()[2]:.1f} (a quiet machine: about 1 to 2)",
         f"Python {platform.python_version()}, broker: {broker}",
         f"ours: ebbtide {_version()} on {ours}",
     ]

@@ -67,7 +67,7 @@ def stages(place: Cluster, events: int, customers: int, live_us: float) -> Table
     rows.append(("live worker", decimal(live_us, 2), "100%"))
     notes = (
         (
-            f"{events:,} of the same events, {sent['scores']:,} scores and {sent['states']:,} states: "
+            f"The same {events:,} events, {sent['scores']:,} scores and {sent['states']:,} states: "
             f"each step alone, turns of {_TURN:,}, in one process without a worker. A rest below 0 is noise."
         ),
     )
