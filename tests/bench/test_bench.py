@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pytest
 
-from app.cli import build_parser
+from app.cli import build_parser, main
 from models.events.decode import decode
 from models.events.types import Event
 from models.settings import Settings
@@ -154,6 +154,16 @@ def test_the_command_knows_its_parts() -> None:
     assert parse(["bench", "--only", "floor,job"]).only == ("floor", "job")
     with pytest.raises(SystemExit):
         parse(["bench", "--only", "speed"])
+
+
+def test_an_installed_package_says_that_it_cannot_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkout around it the command fails in one sentence."""
+    monkeypatch.setattr("app.commands.bench._ROOT", tmp_path)
+
+    assert main(["bench", "--quick"]) == 2
+    assert "needs a source checkout" in capsys.readouterr().err
 
 
 def test_results_are_kept_as_data_too() -> None:
