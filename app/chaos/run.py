@@ -79,7 +79,7 @@ def chaos_settings(settings: Settings) -> Settings:
             clock="event", chunk_records=500, commit_interval_s=0.5, tick_s=0.25, snapshot_every_s=3.0,
             evict_after_days=5.0,
         ),
-        label=LabelSettings(kind="cancellation", horizon_days=10, snapshot_every_days=4),
+        label=LabelSettings(kind="cancellation", horizon_days=10, snapshot_every_days=1.5),
         trainer=TrainerSettings(),
         http=HttpSettings(worker_port=0, trainer_port=0),
     )  # fmt: skip
