@@ -74,9 +74,14 @@ def renumbered(arrived: Iterable[Record]) -> list[Record]:
 
 
 class Played:
-    """What a worker makes of records, which arrive in the order given and are flushed after every `turn` of them."""
+    """What a worker makes of records, which arrive in the order given and are flushed after every `turn` of them.
 
-    def __init__(self, arrived: Sequence[Record], turn: int = 7, settings: Settings = SETTINGS) -> None:
+    Its clock is the greatest event time, less `ahead_s`: so long may events lie in the future.
+    """
+
+    def __init__(
+        self, arrived: Sequence[Record], turn: int = 7, settings: Settings = SETTINGS, ahead_s: float = 0.0
+    ) -> None:
         self.settings = settings
         self.records = list(arrived)
         self.refused: list[tuple[str, int, int, str]] = []
@@ -84,6 +89,7 @@ class Played:
         self.scores: dict[str, Score] = {}
         self.examples: list[Example] = []
         self.clock = 0.0
+        self._ahead_s = ahead_s
         model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
         self.engine = Engine(settings, model, own_sources(0))
         for start in range(0, len(self.records), turn):
@@ -99,7 +105,7 @@ class Played:
         if self.engine.apply(event, f"{record.topic}/{record.partition}", record.offset) == LATE:
             self.refused.append((record.topic, record.partition, record.offset, LATE))
             return
-        self.clock = max(self.clock, event.time)
+        self.clock = max(self.clock, event.time - self._ahead_s)
 
     def flush(self, now: float) -> None:
         """One turn's end at `now`."""

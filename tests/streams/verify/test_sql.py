@@ -30,6 +30,7 @@ from tests.streams.verify.support import (
     Played,
     Record,
     raw,
+    records,
     renumbered,
     topic_of,
     verified,
@@ -240,9 +241,9 @@ def arrivals(draw: st.DrawFn) -> list[Record]:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(arrivals(), st.integers(1, 15))
-def test_any_log_gives_the_same_in_sql(arrived: list[Record], turn: int) -> None:
-    """Whatever arrives in whatever order: states and scores of the engine are what SQL makes of the log."""
+@given(arrivals(), st.integers(1, 15), st.sampled_from([0.0, 43_200.0, 86_400.0]))
+def test_any_log_gives_the_same_in_sql(arrived: list[Record], turn: int, ahead_s: float) -> None:
+    """Whatever arrives in whatever order, also from the future: states and scores are what SQL makes of the log."""
     first = {}
     for record in arrived:
         body = json.loads(record.raw)
@@ -254,7 +255,8 @@ def test_any_log_gives_the_same_in_sql(arrived: list[Record], turn: int) -> None
         record if (found := first.get(_message(record))) is None else record._replace(raw=found.raw, topic=found.topic)
         for record in arrived
     ]
-    report = verified(Played(renumbered(kept), turn))
+    played = Played(renumbered(kept), turn, ahead_s=ahead_s)
+    report = verified(played, as_of=played.clock)
 
     assert report.ok, "\n".join(lines(report))
 
@@ -269,6 +271,16 @@ def _message(record: Record) -> tuple[Any, Any, Any] | None:
 def test_any_event_is_read_alike(found: list[bytes]) -> None:
     """SQL reads the same customer, time and facts from an event as the worker's decoder."""
     assert_same([(topic_of(value), value) for value in found])
+
+
+@pytest.mark.xfail(strict=True, reason="events that add nothing to decayed sums move the time they are told as of")
+def test_only_orders_decay_the_rate_of_orders() -> None:
+    """A failed payment stamped a day ahead of the clock leaves the rate of orders as it is."""
+    story = [raw("Order Completed", "c", 0.0, revenue=1), raw("Payment Failed", "c", 1.0)]
+    played = Played(records(story), ahead_s=DAY_S)
+    report = verified(played, as_of=played.clock)
+
+    assert report.ok, list(lines(report))
 
 
 def test_more_products_than_a_sketch_holds_are_estimated_alike() -> None:
