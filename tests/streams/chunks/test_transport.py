@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +16,8 @@ from models.settings import BrokerSettings, Settings, WorkerSettings
 from streams.chunks import BatchProducer, Chunk, Outgoing, wait_all
 from streams.chunks.application import UntestedVersionError, check_versions
 from streams.kafka import security_options
-from streams.topics import CLICKSTREAM, topic_name, topic_specs
+from streams.topics import CLICKSTREAM, SCORES, topic_name, topic_specs
+from streams.worker.changelog import read_to_end
 from tests.brokers import KafkaServer, broker_settings
 from tests.streams.chunks.members import Reader, committed, create_by_hand, produce
 
@@ -238,10 +240,32 @@ def test_a_batch_producer_keeps_order_across_batches_and_large_records(broker: B
         name = topic_name(broker, CLICKSTREAM)
         await asyncio.gather(*await producer.send(name, 2, [Outgoing(None, value) for value in values]))
         await producer.stop()
-        from streams.worker.changelog import read_to_end
-
         read = [r.value async for records in read_to_end(broker, name, 2) for r in records]
         assert values == read
         return read
 
     assert len(asyncio.run(scenario())) == 40
+
+
+def test_a_batch_carries_headers_times_and_tombstones(broker: BrokerSettings) -> None:
+    """What a record says arrives; where it names no time it gets the time of sending."""
+    records = [
+        Outgoing(b"a", b"1", 1_700_000_000_000, (("h", b"x"), ("h", b"y"))),
+        Outgoing(b"b", None, 1_600_000_000_000),
+        Outgoing(b"c", b""),
+    ]
+
+    async def scenario() -> list[Any]:
+        producer = BatchProducer(broker)
+        await producer.start()
+        name = topic_name(broker, SCORES)
+        await wait_all(await producer.send(name, 1, records))
+        await producer.stop()
+        return [r async for read in read_to_end(broker, name, 1) for r in read]
+
+    before = time.time() * 1000 - 1
+    found = asyncio.run(scenario())
+
+    assert [(r.key, r.value, tuple(r.headers)) for r in found] == [(r.key, r.value, r.headers) for r in records]
+    assert [r.timestamp for r in found[:2]] == [1_700_000_000_000, 1_600_000_000_000]
+    assert before <= found[2].timestamp <= time.time() * 1000
