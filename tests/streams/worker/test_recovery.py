@@ -55,7 +55,7 @@ def snapshots(settings: Settings) -> list[Path]:
 def restored(caplog: pytest.LogCaptureFixture) -> list[int]:
     """How many changelog records each restored partition had to read."""
     found = [r.args for r in caplog.records if r.msg.startswith("partition %d restored")]
-    return [args[2] for args in found if isinstance(args, tuple)]
+    return [int(str(args[2])) for args in found if isinstance(args, tuple)]
 
 
 def test_a_restart_reads_local_state_and_only_what_came_after(
