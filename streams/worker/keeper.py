@@ -49,6 +49,10 @@ class Keeper:
             self._signals.snapshot("failed")
             return None
 
+    def note(self, outcome: str) -> None:
+        """Count what became of a snapshot."""
+        self._signals.snapshot(outcome)
+
     @property
     def busy(self) -> bool:
         """Whether a snapshot is being written or waits to be."""

@@ -115,7 +115,9 @@ class Recovery:
             header, dump = await self._read_file(consumer)
         except SnapshotUnusable as exc:
             log.warning("partition %d is restored from the changelog alone: %s", self._number, exc)
+            self._keeper.note("refused")
             return False
+        self._keeper.note("used")
         self._engine.restore(dump)
         log.info("partition %d: %d customers from local state", self._number, len(self._engine))
         consumer.seek(self._tp, header.offset)

@@ -95,7 +95,7 @@ class WorkerSignals:
         self._foreign.labels(topic).inc(count)
 
     def snapshot(self, outcome: str) -> None:
-        """A local snapshot was written, or failed."""
+        """A local snapshot was written, or failed; was used at a start, or refused."""
         self._snapshots.labels(outcome).inc()
 
     def evicted(self, count: int) -> None:

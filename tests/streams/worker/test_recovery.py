@@ -39,13 +39,14 @@ EVENTS = history(400)
 FIRST, THEN = EVENTS[:300], EVENTS[300:]
 
 
-async def work(settings: Settings, events: list[tuple[str, dict[str, Any]]]) -> None:
-    """A worker's life from start to clean stop."""
+async def work(settings: Settings, events: list[tuple[str, dict[str, Any]]]) -> bytes:
+    """A worker's life from start to clean stop, and its metrics at the end."""
     await send(settings.broker, keyed(events))
     async with running(settings) as (worker, telemetry):
         await until(lambda: all(held.loaded.is_set() for held, _ in worker._partitions.values()))
         await settled(worker)
         assert telemetry.health() == (True, "caught up")
+    return telemetry.exposition()
 
 
 def snapshots(settings: Settings) -> list[Path]:
@@ -69,9 +70,10 @@ def test_a_restart_reads_local_state_and_only_what_came_after(
         assert len(snapshots(settings)) == 4
         caplog.clear()
         caplog.set_level(logging.INFO)
-        await work(settings, THEN)
+        metrics = await work(settings, THEN)
 
         assert restored(caplog) == [1, 1, 1, 1]
+        assert b'ebbtide_local_snapshots_total{outcome="used"} 4.0' in metrics
         assert_same_facts(await states(broker), offline(settings, EVENTS))
 
     asyncio.run(scenario())
@@ -93,8 +95,9 @@ def test_damaged_local_state_falls_back_to_the_changelog(
         gone.unlink()
         caplog.clear()
         caplog.set_level(logging.INFO)
-        await work(settings, THEN)
+        metrics = await work(settings, THEN)
 
+        assert b'ebbtide_local_snapshots_total{outcome="refused"} 3.0' in metrics
         assert sum("from the changelog alone" in r.getMessage() for r in caplog.records) == 3
         assert min(restored(caplog)) > 1
         assert_same_facts(await states(embedded_settings), offline(settings, EVENTS))
