@@ -1,7 +1,8 @@
 """Online = offline: features recomputed from the raw log by SQL, and compared with what the stream kept and served.
 
-1. `collect` reads states, scores, the source topics and what was refused into a temporary DuckDB file (`store`), or an
-   exported log is taken in again (`inputs`).
+1. `ready` sees to it that the worker has applied what lies on the topics. `collect` then reads states, scores, source
+   topics and what was refused (`log`) into a temporary DuckDB file (`store`); or an exported log is taken in again
+   (`inputs`).
 2. The SQL in `sql/` makes events of the raw bytes, and feature vectors of the events (`recompute`). It is written from
    the contract of events and features, one file per feature group, and shares no code with the worker. The one input
    that is not SQL is what words of conversations say (`sentiment`).

@@ -10,31 +10,27 @@ The order matters on a system that goes on running:
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.events.quarantine import QuarantineRecord
 from models.settings import BrokerSettings, Settings
-from streams.kafka import group_id, security_options
-from streams.outside import BrokerAway, Place, ends_of
-from streams.topics import CHANGELOG, QUARANTINE, REROUTED, SCORES, SOURCES, topic_name
+from streams.outside import BrokerAway, ends_of
+from streams.topics import CHANGELOG, QUARANTINE, REROUTED, SCORES, SOURCES, TopicsUnavailable
 from streams.verify.inputs import CannotVerify, Inputs
+from streams.verify.log import scan
+from streams.verify.ready import applied_ends, places_of, require_topics, where
 from streams.verify.store import INPUTS, Store
 from streams.worker.intake import ORIGIN_HEADER
 from streams.worker.markers import Lineage, Verdict
 
 #: Partition and offset on the topic of re-routed records -> topic, partition and offset where it was first read.
 Origins = dict[tuple[int, int], tuple[str, int, int]]
-_LOOK_EVERY_S: Final = 0.2
 _LOG_APPEND_TIME: Final = 1
 _refusal = msgspec.json.Decoder(QuarantineRecord).decode
 
@@ -52,20 +48,21 @@ async def collect(settings: Settings, store: Store, wait_s: float) -> Inputs:
     broker = settings.broker
     store.connection.begin()  # one write to the disk instead of one per fetch
     try:
-        cut = await _applied_ends(settings, wait_s)
+        await require_topics(broker)
+        cut = await applied_ends(settings, wait_s)
         store.append_rows("cut", INPUTS["cut"], ((topic, number, end) for (topic, number), end in cut.items()))
         clock_at = await _read_states(broker, store)
         await _read_scores(broker, store)
         removed, complete_from = await _read_sources(settings, store)
         origins = await _read_rerouted(broker, store)
         await _read_refused(broker, store, origins)
-    except (BrokerAway, KafkaError, OSError) as error:
-        raise CannotVerify(f"cannot read the topics {broker.topic_prefix}* on {broker.bootstrap!r}: {error}") from error
+    except (BrokerAway, TopicsUnavailable, KafkaError, OSError) as error:
+        raise CannotVerify(f"cannot read {where(broker)}: {error}") from error
     store.newest("states")
     store.newest("scores")
     store.connection.commit()
     return Inputs(
-        source=f"topics {broker.topic_prefix}* on {broker.bootstrap}",
+        source=where(broker),
         clock=settings.worker.clock,
         clock_at=clock_at,
         read_at=time.time(),
@@ -80,51 +77,14 @@ async def collect_events(settings: Settings, store: Store) -> None:
     """Only the events, all that lie on the topics: for checks of labels. Raises CannotVerify."""
     broker = settings.broker
     try:
-        places = _places(broker, *SOURCES, REROUTED)
+        await require_topics(broker)
+        places = places_of(broker, *SOURCES, REROUTED)
         ends = await ends_of(broker, places)
         store.append_rows("cut", INPUTS["cut"], ((topic, number, end) for (topic, number), end in ends.items()))
         await _read_sources(settings, store)
         await _read_refused(broker, store, await _read_rerouted(broker, store))
-    except (BrokerAway, KafkaError, OSError) as error:
-        raise CannotVerify(f"cannot read the topics {broker.topic_prefix}* on {broker.bootstrap!r}: {error}") from error
-
-
-# -- has everything been applied? --------------------------------------------------------------------
-
-
-async def _applied_ends(settings: Settings, wait_s: float) -> dict[Place, int]:
-    """The ends of the sources, once the worker's group has committed them, and what it has re-routed till then."""
-    deadline = time.monotonic() + wait_s
-    ends = await _wait_for(settings, _places(settings.broker, *SOURCES), deadline)
-    return ends | await _wait_for(settings, _places(settings.broker, REROUTED), deadline)
-
-
-async def _wait_for(settings: Settings, places: list[Place], deadline: float) -> dict[Place, int]:
-    broker, group = settings.broker, group_id(settings)
-    ends = await ends_of(broker, places)
-    partitions = {TopicPartition(topic_name(broker, topic), number): (topic, number) for topic, number in places}
-    async with _reader(broker, partitions, group) as consumer:
-        while True:
-            # The embedded broker does not answer an admin client's question for these.
-            lag = {place: ends[place] - (await consumer.committed(tp) or 0) for tp, place in partitions.items()}
-            waiting = {place: count for place, count in lag.items() if count > 0}
-            if not waiting:
-                return ends
-            if time.monotonic() > deadline:
-                raise CannotVerify(_not_applied(group, waiting))
-            await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _not_applied(group: str, waiting: dict[Place, int]) -> str:
-    told = ", ".join(f"{topic}/{number} {count:,}" for (topic, number), count in sorted(waiting.items()))
-    return (
-        f"group {group!r} has not applied {sum(waiting.values()):,} records yet ({told}); "
-        "start the worker, or wait for it with --wait"
-    )
-
-
-def _places(broker: BrokerSettings, *topics: str) -> list[Place]:
-    return [(topic, number) for topic in topics for number in range(broker.partitions)]
+    except (BrokerAway, TopicsUnavailable, KafkaError, OSError) as error:
+        raise CannotVerify(f"cannot read {where(broker)}: {error}") from error
 
 
 # -- the topics --------------------------------------------------------------------------------------
@@ -224,56 +184,3 @@ def _raw(topic: str, number: int, records: list[Any]) -> pa.Table:
 
 def _customer(record: Any) -> str:
     return str(record.key.decode("utf-8", "replace")) if record.key is not None else ""
-
-
-# -- the log -----------------------------------------------------------------------------------------
-
-
-async def scan(broker: BrokerSettings, logical: str, numbers: Iterable[int]) -> AsyncIterator[tuple[int, list[Any]]]:
-    """Lists of records of some partitions of one topic, each in order, from its beginning to its present end.
-
-    Raises
-    ------
-    CannotVerify
-        The broker gives nothing for `broker.request_timeout_s` although the end is not reached.
-    """
-    name = topic_name(broker, logical)
-    told = await ends_of(broker, [(logical, number) for number in numbers])
-    ends = {TopicPartition(name, number): end for (_, number), end in told.items()}
-    left = {tp for tp, end in ends.items() if end > 0}
-    if not left:
-        return
-    async with _reader(broker, left) as consumer:
-        patience = broker.request_timeout_s
-        deadline = time.monotonic() + patience
-        while left := {tp for tp in left if await consumer.position(tp) < ends[tp]}:
-            fetched = await consumer.getmany(*left, timeout_ms=500)
-            for tp, records in fetched.items():
-                deadline = time.monotonic() + patience
-                yield tp.partition, records
-            if time.monotonic() > deadline:
-                raise CannotVerify(
-                    f"read no record of {name!r} for {patience:g} s, below the ends of {len(left)} partitions"
-                )
-
-
-@asynccontextmanager
-async def _reader(
-    broker: BrokerSettings, partitions: Iterable[TopicPartition], group: str | None = None
-) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer at the beginning of some partitions. It may ask for the offsets of a group, but does not join it."""
-    consumer = AIOKafkaConsumer(
-        group_id=group,
-        **security_options(broker),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=8 * 1024 * 1024,
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        consumer.assign(list(partitions))
-        await consumer.seek_to_beginning()
-        yield consumer
-    finally:
-        await consumer.stop()

@@ -17,6 +17,7 @@ from models.events.quarantine import quarantine_record
 from models.events.types import Rejection
 from models.records import Example
 from models.settings import BrokerSettings, WorkerSettings
+from streams.embedded import free_port
 from streams.kafka import group_id, producer_options, security_options
 from streams.topics import CHANGELOG, QUARANTINE, REROUTED, SCORES, SOURCES, topic_name
 from streams.verify import CannotVerify, Report, label_mismatches, lines, newest_export, verify, verify_export
@@ -187,11 +188,20 @@ def test_waiting_ends_when_the_worker_has_caught_up(broker: BrokerSettings) -> N
 
 
 def test_missing_topics_are_told(bare_broker: BrokerSettings) -> None:
-    """A deployment that does not exist is no success either; the message names its topics and broker."""
-    settings = msgspec.structs.replace(SETTINGS, broker=msgspec.structs.replace(bare_broker, request_timeout_s=3.0))
+    """A deployment that does not exist is no success either, and looking at it creates nothing."""
+    settings = msgspec.structs.replace(SETTINGS, broker=bare_broker)
 
-    with pytest.raises(CannotVerify, match=bare_broker.topic_prefix):
-        asyncio.run(verify(settings))
+    for _ in range(2):
+        with pytest.raises(CannotVerify, match=f"topic '{bare_broker.topic_prefix}clickstream' is missing: `ebbtide"):
+            asyncio.run(verify(settings))
+
+
+def test_a_broker_that_is_away_is_told() -> None:
+    """Without an answer there is no verification; the message names the address."""
+    nobody = BrokerSettings(bootstrap=f"127.0.0.1:{free_port()}", request_timeout_s=2.0)
+
+    with pytest.raises(CannotVerify, match=f"cannot read the topics on {nobody.bootstrap}"):
+        asyncio.run(verify(msgspec.structs.replace(SETTINGS, broker=nobody)))
 
 
 def test_an_export_is_verified_again(broker: BrokerSettings, tmp_path: Path) -> None:
