@@ -190,7 +190,12 @@ class Engine:
 
     def _new_row(self, customer_id: str) -> int:
         raw = self.missing(customer_id)
-        return self._table.add(customer_id) if raw is None else self._table.put(customer_id, raw)
+        if raw is None:
+            return self._table.add(customer_id)
+        row = self._table.put(customer_id, raw)
+        # After a restart nobody in memory may have seen as much of a source as this customer has.
+        self._guards.learn(self._table, row)
+        return row
 
     def _is_replayed(self, row: int, source: str, offset: int) -> bool:
         # Not beyond everything seen of this source, so the customer's own offset decides.

@@ -50,6 +50,11 @@ class Guards:
             for name, offset in foreign_offsets(blob).items():
                 self.sources[name].seen = max(offset, self.sources[name].seen)
 
+    def learn(self, table: Table, row: int) -> None:
+        """Learn from one state that came later how far each source was seen."""
+        for name, offset in offsets_of(table, row, self.names).items():
+            self.sources[name].seen = max(offset, self.sources[name].seen)
+
     def settle(self, table: Table) -> None:
         """Write the offsets of what was applied into the table."""
         for name, source in self.sources.items():

@@ -43,7 +43,7 @@ class _Turn:
 
 
 class Outbox:
-    """Sends for one partition.
+    """Sends for one partition. A task of its own follows the turns, so that a new one can begin meanwhile.
 
     `guard` is called before anything is sent and raises if nothing may be; `settled` after a turn is durable.
     Failed sends are raised by the next call, and nothing behind them is acknowledged.
@@ -59,7 +59,8 @@ class Outbox:
         self._guard = guard
         self._settled = settled
         self._turns: deque[_Turn] = deque()
-        self._busy = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
 
     async def put(self, outputs: dict[Place, list[Outgoing]], states: list[Outgoing], batches: list[Batch]) -> None:
         """Send a turn's outputs now and its states in time. Waits while too many turns are unsettled."""
@@ -70,14 +71,33 @@ class Outbox:
         for (logical, partition), records in outputs.items():
             sent = await self._send(logical, partition, records)
             (scores if logical == SCORES else told).extend(sent)
-        async with self._busy:
-            self._turns.append(_Turn(told, scores, states, batches))
-            await self._send_ready_states()
+        self._turns.append(_Turn(told, scores, states, batches))
+        if self._following is None or self._following.done():
+            self.check()
+            self._following = asyncio.create_task(self._follow(), name="follow sends")
 
     async def settle(self, keep: int = 0) -> None:
-        """Wait until at most `keep` turns are unsettled, acknowledging chunks in order."""
-        async with self._busy:
-            while len(self._turns) > keep:
+        """Wait until at most `keep` turns are unsettled. Their chunks are acknowledged in order."""
+        self.check()
+        while len(self._turns) > keep:
+            self._moved.clear()
+            await self._moved.wait()
+            self.check()
+
+    def check(self) -> None:
+        """Raise what made a send fail, if one has."""
+        if self._following is not None and self._following.done():
+            self._following.result()
+
+    async def close(self) -> None:
+        """Follow no sends any more."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+
+    async def _follow(self) -> None:
+        try:
+            while self._turns:
                 turn = self._turns[0]
                 await _wait((*turn.outputs, *turn.scores))
                 await self._send_ready_states()
@@ -87,6 +107,9 @@ class Outbox:
                 for batch in turn.batches:
                     ack(batch.faust_event)
                 self._settled()
+                self._moved.set()
+        finally:
+            self._moved.set()
 
     async def _send_ready_states(self) -> None:
         for turn in self._turns:

@@ -155,7 +155,10 @@ class Partition:
         """Drop what is buffered, wait for what was begun. Call after `run` has ended."""
         self._aligner.clear()
         self._routed.clear()
-        await self._outbox.settle()
+        try:
+            await self._outbox.settle()
+        finally:
+            await self._outbox.close()
 
     # -- recovery ------------------------------------------------------------------------------------
 
@@ -212,12 +215,9 @@ class Partition:
             await self._flush(self.now() or max(0.0, self.engine.watermark), turn)
             self._retold = False
         if not more and not any(flush.states or flush.scores for flush in turn.flushes):
-            # What waits may be a topic that gets no room before its chunks in flight are acknowledged.
-            await self._outbox.settle()
+            self._outbox.check()
             return False
         await self._send(turn.flushes, done)
-        if not self._aligner.buffered:
-            await self._outbox.settle()
         self._services.signals.turn(
             self.number, turn.outcomes, turn.flushes, self.engine, time.perf_counter() - started
         )

@@ -348,6 +348,24 @@ def test_idle_customers_leave_memory_and_come_back() -> None:
     assert subject.apply(order("gone", 71), "purchases/0", 5) == REPLAYED
 
 
+def test_an_evicted_customers_offsets_hold_after_a_restart() -> None:
+    """Events that only an evicted customer had seen are not applied again when its source is read once more."""
+    subject = engine()
+    subject.apply(order("gone", 0), "purchases/0", 0)
+    flush(subject, 0.5)
+    subject.apply(cancel("gone", 1), "purchases/0", 7)
+    for day in (1, 2, 40):
+        flush(subject, day)
+    attic = dict(subject.evict(START + 70 * DAY_S, 60 * DAY_S, 10))
+    restarted = engine()
+    restarted.loaded()
+    restarted.missing = attic.get
+
+    assert restarted.apply(order("gone", 0), "purchases/0", 0) == REPLAYED
+    assert restarted.apply(cancel("gone", 1), "purchases/0", 7) == REPLAYED
+    assert restarted.apply(order("new", 1), "purchases/0", 5) == APPLIED
+
+
 def test_retelling_emits_again_what_did_not_change() -> None:
     """State and score of a customer can be asked for again; strangers are ignored."""
     subject = engine()
