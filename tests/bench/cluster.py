@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -54,8 +55,10 @@ def cluster(which: str) -> Iterator[Cluster]:
     if which == "auto":
         which = "kafka" if _has_kafka() else "embedded"
     if which == "kafka":
-        with KafkaServer(kafka_jars()) as server:
-            yield Cluster(_settings(server.bootstrap, prefix, 10.0), "Apache Kafka, one node (KRaft)", embedded=False)
+        jars = kafka_jars()
+        told = f"Apache Kafka {_version(jars)}, one node (KRaft)"
+        with KafkaServer(jars) as server:
+            yield Cluster(_settings(server.bootstrap, prefix, 10.0), told, embedded=False)
     elif which == "embedded":
         with EmbeddedBroker() as small:
             yield Cluster(_settings(small.bootstrap, prefix, 2.0), "the embedded one (Tansu)", embedded=True)
@@ -68,6 +71,10 @@ def _settings(bootstrap: str, prefix: str, session_s: float) -> BrokerSettings:
         bootstrap=bootstrap, topic_prefix=prefix, partitions=PARTITIONS, session_timeout_s=session_s,
         rebalance_timeout_s=20.0,
     )  # fmt: skip
+
+
+def _version(jars: Path) -> str:
+    return next((jar.stem.rpartition("-")[2] for jar in jars.glob("kafka_2*.jar")), "of unknown version")
 
 
 def _has_kafka() -> bool:
