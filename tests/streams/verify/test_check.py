@@ -15,7 +15,7 @@ from streams.topics import CLICKSTREAM, SOURCES
 from streams.verify.check import Sample, check
 from streams.verify.inputs import CannotVerify
 from streams.verify.report import headline, lines
-from streams.verify.store import INPUTS
+from streams.verify.store import INPUTS, open_store
 from tests.streams.verify.support import DAY_S, START, Played, a_story, filled, raw, records, verified
 
 
@@ -307,3 +307,18 @@ def test_the_report_names_features_and_customers() -> None:
     assert "mismatch  last_sentiment" in text
     assert "anna: last_sentiment expected " in text
     assert "found unknown (served, as of" in text
+
+
+def test_the_newest_record_that_counts_is_kept() -> None:
+    """The newest state counts, an evicted writer's only where there is no other, an erased one never."""
+    rows = [
+        ("a", 0, 1, False, b"old"), ("a", 0, 5, False, b"new"), ("a", 0, 9, True, b"late"), ("b", 0, 7, True, b"alone"),
+        ("c", 0, 2, False, b"gone"), ("c", 0, 8, False, None),
+    ]  # fmt: skip
+    with open_store() as store:
+        for row in rows:
+            store.append_rows("states", INPUTS["states"], [row])
+        store.newest("states")
+        kept = dict(store.rows("SELECT customer_id, value FROM states"))
+
+    assert kept == {"a": b"new", "b": b"alone"}
