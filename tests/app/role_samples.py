@@ -90,4 +90,4 @@ class Idle(Quiet):
     async def run(self, stop):
         while not stop.is_set():
             self._telemetry.progress()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.4)

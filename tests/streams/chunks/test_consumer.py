@@ -231,6 +231,24 @@ def test_a_seek_waits_for_the_fetch_under_way_whose_records_are_dropped() -> Non
     assert asyncio.run(scenario()) == (["fetched", "sought"], {})
 
 
+def test_a_fetch_that_outlives_its_assignment_is_not_used() -> None:
+    """Its records may be read by another member already, or again by this one from another place."""
+
+    async def scenario() -> Any:
+        subject = consumer()
+        subject._active_partitions = {HERE}
+
+        async def fetch(**_: Any) -> dict[TP, list[Any]]:
+            subject._forget()
+            return {HERE: records(7, 8)}
+
+        with patch.object(subject, "_getmany", fetch):
+            await subject._fetch(0.0)
+        return subject._slices
+
+    assert asyncio.run(scenario()) == {}
+
+
 def test_a_fetch_is_sliced_into_chunks_in_order() -> None:
     """A fetch of more records than a chunk may have becomes several, in order, without overlap."""
 

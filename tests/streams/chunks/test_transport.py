@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
 from models.settings import BrokerSettings, Settings, WorkerSettings
-from streams.chunks import BatchProducer, Chunk, Outgoing, wait_all
-from streams.chunks.application import UntestedVersionError, check_versions
+from streams.chunks import BatchProducer, Chunk, Outgoing, chunk_app, wait_all
+from streams.chunks.application import UntestedVersionError
 from streams.kafka import security_options
 from streams.topics import CLICKSTREAM, SCORES, topic_name, topic_specs
 from streams.worker.changelog import read_to_end
@@ -227,7 +227,7 @@ def test_untested_versions_are_refused() -> None:
         patch("streams.chunks.application.version", lambda name: "9.9"),
         pytest.raises(UntestedVersionError, match=r"faust-streaming 9\.9 \(tested: 0\.15\.3\)"),
     ):
-        check_versions()
+        chunk_app(Settings(broker=BrokerSettings(bootstrap="127.0.0.1:1")), "versions")
 
 
 def test_a_batch_producer_keeps_order_across_batches_and_large_records(broker: BrokerSettings) -> None:
