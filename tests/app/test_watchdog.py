@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -74,6 +76,17 @@ def test_a_process_that_was_stopped_gets_time_to_move(settings, tmp_path):
         role.process.send_signal(signal.SIGTERM)
 
         assert role.ends() == 0
+
+
+def test_one_long_look_is_not_held_against_the_role(monkeypatch):
+    """A clock that leaps, as after a stop of the process, counts as two looks at most: ten leaps, not one."""
+    ended, readings = [], itertools.count(step=1000.0)
+    monkeypatch.setattr("app.watchdog.time", SimpleNamespace(monotonic=lambda: next(readings)))
+    with Watchdog(Telemetry("worker"), 0.2, ended.append) as watchdog:
+        watchdog._thread.join()
+
+    assert ended == [70]
+    assert next(readings) >= 20 * 1000.0
 
 
 def test_no_timer_is_left_behind():
