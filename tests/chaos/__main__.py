@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 
@@ -27,10 +28,14 @@ def main() -> int:
     with KafkaServer(kafka_jars()) as server:
         settings = Settings(data_dir=folder, broker=BrokerSettings(bootstrap=server.bootstrap))
         try:
-            return run(chaos_settings(settings), options, server)
+            status = run(chaos_settings(settings), options, server)
         except AppError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
+            status = 1
+    if status == 0:
+        # Logs are worth keeping only where they explain something.
+        shutil.rmtree(folder)
+    return status
 
 
 if __name__ == "__main__":
