@@ -11,9 +11,11 @@ from models.settings import BrokerSettings
 from streams.chunks import Outgoing
 from streams.outside import BrokerAway, DurableSender, Place
 
-_ROUND = 500
-#: Records sent and not yet processed; and how long nothing may be processed before the run is given up, in seconds.
-_MOST_AHEAD, _STALLED_AFTER_S = 15_000, 180.0
+#: Records per round; and how long nothing may be processed before the run is given up, in seconds.
+_ROUND, _STALLED_AFTER_S = 500, 180.0
+#: Records sent and not yet processed, as a share of all. A rerouted event can come so much later than its repeat, and
+#: no customer may have more events meanwhile than messages are remembered (worker.duplicate_window).
+_MOST_AHEAD = 0.075
 
 
 class Feeder:
@@ -23,6 +25,7 @@ class Feeder:
         self.sent = 0
         self.resent = 0
         self._story = story
+        self._ahead = max(_ROUND, int(_MOST_AHEAD * story.events))
         self._broker = broker
         self._watch = watch
 
@@ -41,7 +44,7 @@ class Feeder:
             raise AppError(str(error)) from None
 
     async def _send(self, sender: DurableSender, batch: list[Record]) -> None:
-        if not await self._watch.until(self.sent - _MOST_AHEAD, _STALLED_AFTER_S):
+        if not await self._watch.until(self.sent - self._ahead, _STALLED_AFTER_S):
             raise AppError(f"{self._watch.processed:,} of {self.sent:,} records processed, and no more for "
                            f"{_STALLED_AFTER_S:.0f} s")  # fmt: skip
         places: defaultdict[Place, list[Outgoing]] = defaultdict(list)
