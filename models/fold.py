@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.events.types import Event
 from models.features import GROUPS, LISTENERS
-from models.features.layout import DAY_S, TILE_DAYS, Array, Integers, Layout, Parts
+from models.features.layout import DAY_S, TILE_DAYS, Array, Integers, Parts
 from models.features.sketch import add_items
 from models.table import PARTS, SKETCHES, SPANS, TILES, Rows, Table
 
@@ -94,7 +94,7 @@ def _change(table: Table, group: int, heard: _Heard, now: float) -> _Change:
     if blob is not None:
         kept = table.blobs[blob]
         days = np.floor(times / DAY_S)
-        tiles = merge_tiles(layout, [kept[row] for row in rows.tolist()], owner, days, values[:, parts.in_tiles], now)
+        tiles = merge_tiles(parts, [kept[row] for row in rows.tolist()], owner, days, values[:, parts.in_tiles], now)
     return _Change(group, rows, columns, tiles)
 
 
@@ -120,10 +120,14 @@ def merge_columns(parts: Parts, columns: Array, owner: Integers, times: Array, v
 
 
 def _add_decayed(parts: Parts, columns: Array, owner: Integers, times: Array, amounts: Array) -> None:
+    # An event that adds to none of the sums must not move the time that they are told as of.
+    adds = amounts.any(axis=1)
+    owner, times, amounts = owner[adds], times[adds], amounts[adds]
     before = columns[:, parts.anchor][:, 0]
     after = before.copy()
     np.maximum.at(after, owner, times)
-    moved, late = (after - before) / DAY_S, (after[owner] - times) / DAY_S
+    moved = np.subtract(after, before, out=np.zeros(len(columns)), where=after > before) / DAY_S
+    late = (after[owner] - times) / DAY_S
     for i, half_life in enumerate(parts.half_lives):
         added = np.bincount(owner, weights=amounts[:, i] * np.exp2(-late / half_life), minlength=len(columns))
         at = parts.decayed.start + i
@@ -139,13 +143,13 @@ def _keep_latest(pair: Array, owner: Integers, times: Array, values: Array) -> N
 
 
 def merge_tiles(
-    layout: Layout, kept: list[bytes], owner: Integers, days: Array, values: Array, now: float
+    parts: Parts, kept: list[bytes], owner: Integers, days: Array, values: Array, now: float
 ) -> list[bytes]:
     """The tiles of some customers with more tiles merged in: row i of `values` belongs to customer `owner[i]`.
 
     Tiles are kept in order of their day, one per day, none older than the widest window as of `now`.
     """
-    dtype = layout.tile_dtype()
+    dtype = parts.tile_dtype
     old = np.frombuffer(b"".join(kept), dtype=dtype)
     lengths = np.fromiter(map(len, kept), dtype=np.int64, count=len(kept)) // dtype.itemsize
     owners = np.concatenate((np.repeat(np.arange(len(kept)), lengths), owner))
@@ -159,13 +163,13 @@ def merge_tiles(
     starts = np.flatnonzero(fresh)
     merged = np.zeros(len(starts), dtype=dtype)
     merged["day"] = all_days[starts]
-    for i, counter in enumerate(layout.counters):
+    for i, (name, counter) in enumerate(parts.counters):
         if len(starts):
             # Bits need their own type; everything else is added or compared as numbers and cut to what is kept.
             kind = counter.dtype if counter.merge == "bits" else np.float64
-            column = np.concatenate((old[f"c{i}"].astype(kind), values[:, i].astype(kind)))[order]
+            column = np.concatenate((old[name].astype(kind), values[:, i].astype(kind)))[order]
             summed = _MERGES[counter.merge].reduceat(column, starts)
-            merged[f"c{i}"] = np.minimum(summed, counter.greatest) if counter.greatest else summed
+            merged[name] = np.minimum(summed, counter.greatest) if counter.greatest else summed
     return _cut(merged.tobytes(), np.bincount(owners[starts], minlength=len(kept)) * dtype.itemsize)
 
 

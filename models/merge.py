@@ -63,13 +63,13 @@ def merge_customer(
         if (blob := SKETCHES[i]) is not None:
             table.blobs[blob][row] = merge_sketches(table.blobs[blob][row], more.blobs[blob][more_row])
         if (blob := TILES[i]) is not None:
-            tiles = np.frombuffer(more.blobs[blob][more_row], group.layout.tile_dtype())
+            tiles = np.frombuffer(more.blobs[blob][more_row], PARTS[i].tile_dtype)
             columns = [tiles[f"c{at}"].astype(np.float64) for at in range(len(group.layout.counters))]
             values = np.stack(columns, axis=1) if columns else np.empty((len(tiles), 0))
             owner = np.zeros(len(tiles), dtype=np.int64)
             kept = [table.blobs[blob][row]]
             days = tiles["day"].astype(np.float64)
-            table.blobs[blob][row] = merge_tiles(group.layout, kept, owner, days, values, now)[0]
+            table.blobs[blob][row] = merge_tiles(PARTS[i], kept, owner, days, values, now)[0]
 
 
 def _merge_guards(

@@ -47,7 +47,7 @@ class BrokerSettings(Section, frozen=True, kw_only=True):
     partitions: Count = 4
     replication: Count = 1
     create_topics: bool = True
-    compression: Literal["none", "lz4", "gzip", "snappy", "zstd"] = "lz4"
+    compression: Literal["none", "lz4", "gzip", "snappy", "zstd"] = "zstd"
     request_timeout_s: Positive = 40.0
     session_timeout_s: Positive = 30.0
     rebalance_timeout_s: Positive = 60.0

@@ -128,6 +128,8 @@ class Parts:
         self.in_tiles, self.in_totals, self.in_decayed = take(len(layout.counters)), take(layout.totals), take(decayed)
         self.in_firsts, self.in_lasts, self.in_latest = take(layout.firsts), take(layout.lasts), take(layout.latest)
         self.half_lives = np.array(layout.half_lives_days)
+        self.tile_dtype = layout.tile_dtype()
+        self.counters = tuple((f"c{i}", counter) for i, counter in enumerate(layout.counters))
 
 
 def fixed(amount: float) -> int:

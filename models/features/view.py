@@ -32,7 +32,7 @@ class View:
         self._layout, self._parts, self._columns, self._sketches = layout, parts, columns, sketches
         self._size = len(columns)
         self._now = np.broadcast_to(np.asarray(now, dtype=np.float64), (self._size,))
-        dtype = layout.tile_dtype()
+        dtype = parts.tile_dtype
         self._tiles = np.frombuffer(b"".join(tiles), dtype=dtype)
         lengths = np.fromiter(map(len, tiles), dtype=np.int64, count=self._size)
         self._counts: Integers = lengths // dtype.itemsize

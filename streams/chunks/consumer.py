@@ -23,10 +23,10 @@ from mode import Service
 
 from streams.chunks.chunk import Chunk
 from streams.chunks.tracker import ChunkTracker
-from streams.kafka import close_consumer, group_options
+from streams.kafka import close_consumer, group_options, reached
 
 _IDLE_WAIT_S = 0.05
-_COMMIT_WITHIN_S = 10.0
+_COMMIT_WITHIN_S, _LOOK_AGAIN_S = 10.0, 0.1
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
@@ -42,9 +42,23 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             group_id=app.conf.id,
             partition_assignment_strategy=[RangePartitionAssignor],
             # How long a member that fetches nothing stays in the group: it may wait for a broker to take its writes.
-            max_poll_interval_ms=int((broker.delivery_timeout_s + 300) * 1000),
+            max_poll_interval_ms=int((broker.delivery_timeout_s + 3600) * 1000),
             metadata_max_age_ms=30_000,
         )
+
+    async def on_start(self) -> None:
+        """Called by Faust at the start, in the thread."""
+        self.time_started = time.monotonic()
+        self._consumer = await reached(cast("Any", self.app).ebbtide_settings.broker, self._connected)
+
+    async def _connected(self) -> aiokafka.AIOKafkaConsumer:
+        consumer = self._create_consumer(loop=self.thread_loop)
+        try:
+            await consumer.start()
+        except BaseException:
+            await close_consumer(consumer)
+            raise
+        return consumer
 
     async def on_thread_stop(self) -> None:
         """Called by Faust at the end, in the thread."""
@@ -188,7 +202,14 @@ class ChunkConsumer(driver.Consumer):
         """Gaps need no bookkeeping: the tracker works on chunks."""
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002
-        if not await self._commit(offsets):
+        committing = asyncio.ensure_future(self._commit(offsets))
+        while not committing.done():
+            if self._thread.should_stop:
+                # A thread that ends serves no calls, and waits for the revocation that may be waiting here.
+                committing.cancel()
+                return False
+            await asyncio.wait([committing], timeout=_LOOK_AGAIN_S)
+        if not committing.result():
             return False
         self._committed_offset.update(offsets)
         return True

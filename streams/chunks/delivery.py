@@ -18,7 +18,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, Unkn
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from models.settings import BrokerSettings
-from streams.kafka import producer_options, security_options
+from streams.kafka import producer_options, reached, security_options
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,12 @@ async def connect(broker: BrokerSettings) -> AIOKafkaProducer:
     Raises
     ------
     aiokafka.errors.KafkaError
-        No broker answers, or idempotence is `on` and the broker cannot do it.
+        No broker answers within `broker.request_timeout_s`, or idempotence is `on` and the broker cannot do it.
     """
+    return await reached(broker, lambda: _connect(broker))
+
+
+async def _connect(broker: BrokerSettings) -> AIOKafkaProducer:
     idempotent = broker.idempotence != "off" and await _hands_out_ids(broker)
     if broker.idempotence == "on" and not idempotent:
         raise KafkaError(f"{broker.bootstrap!r} hands out no producer ids: set broker.idempotence to auto or off")
@@ -62,8 +66,8 @@ async def connect(broker: BrokerSettings) -> AIOKafkaProducer:
 async def _hands_out_ids(broker: BrokerSettings) -> bool:
     """Whether a producer can be idempotent. The embedded broker announces it and refuses, so the test is to ask."""
     client = AIOKafkaClient(**security_options(broker))
-    await client.bootstrap()
     try:
+        await client.bootstrap()
         for _ in range(_ASK_TIMES):
             answer = await client.send(client.get_random_node(), InitProducerIdRequest(None, _NO_TIMEOUT_MS))
             if for_code(answer.error_code) is NoError:

@@ -9,20 +9,15 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.settings import BrokerSettings
-from streams.kafka import close_consumer, log_ends, security_options
+from streams.kafka import close_consumer, log_ends, lone_consumer
 
 
 @asynccontextmanager
 async def assigned_consumer(broker: BrokerSettings, topic: str, partition: int) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer outside any group, at the beginning of one partition."""
-    consumer = AIOKafkaConsumer(
-        **security_options(broker),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=8 * 1024 * 1024,
-        fetch_max_wait_ms=100,
+    consumer = await lone_consumer(
+        broker, auto_offset_reset="earliest", max_partition_fetch_bytes=8 * 1024 * 1024, fetch_max_wait_ms=100
     )
-    await consumer.start()
     try:
         tp = TopicPartition(topic, partition)
         consumer.assign([tp])
@@ -68,13 +63,12 @@ class LogWatch:
     """Asks for the ends of logs again and again, over connections that stay open."""
 
     def __init__(self, broker: BrokerSettings) -> None:
-        self._options = security_options(broker)
+        self._broker = broker
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
         """Connect. Raises aiokafka.errors.KafkaConnectionError when no broker answers."""
-        self._consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False)
-        await self._consumer.start()
+        self._consumer = await lone_consumer(self._broker)
 
     async def stop(self) -> None:
         """Close the connections."""

@@ -61,14 +61,17 @@ class Intake:
                 out.append(self._reroute(event, home, record, f"{direct}/{record.offset}"))
         return Batch(logical, faust_event, events), out
 
-    def quarantine(self, why: Rejection, logical: str, record: Any, now: float) -> tuple[str, int, Outgoing]:
-        """The quarantine record of one refused record."""
+    def quarantine(
+        self, why: Rejection, logical: str, record: Any, now: float, origin: tuple[int, int] | None = None
+    ) -> tuple[str, int, Outgoing]:
+        """The quarantine record of one refused record. `origin` is where a re-routed one was first read."""
+        partition, offset = origin or (record.partition, record.offset)
         self.rejections[why.reason] += 1
         value = quarantine_record(
             why,
             topic=logical,
-            partition=record.partition,
-            offset=record.offset,
+            partition=partition,
+            offset=offset,
             key=record.key,
             raw=record.value,
             at=now,

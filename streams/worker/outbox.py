@@ -13,13 +13,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
+from models.engine import Flush
 from models.settings import BrokerSettings
 from streams.chunks import BatchProducer, Outgoing, ack, wait_all
-from streams.topics import CHANGELOG, SCORES, topic_name
+from streams.topics import CHANGELOG, EXAMPLES, SCORES, topic_name
 from streams.worker.align import Batch
 from streams.worker.ownership import Ownership
 
 _MAX_UNSETTLED = 4
+_json = msgspec.json.Encoder()
 Sent = list[tuple[asyncio.Future[Any], int]]
 Place = tuple[str, int]
 
@@ -112,7 +116,8 @@ class Outbox:
             self._moved.set()
 
     async def _send_ready_states(self) -> None:
-        for turn in self._turns:
+        # A copy: the next turn may be put behind them while one is sent.
+        for turn in list(self._turns):
             if turn.sent is not None:
                 continue
             if not turn.told:
@@ -127,8 +132,30 @@ class Outbox:
     def _note(self, turn: _Turn) -> None:
         for logical, sent in ((SCORES, turn.scores), (CHANGELOG, turn.sent or [])):
             for future, count in sent:
-                self._ownership.lanes[logical].wrote(future.result().offset, count)
+                offset = future.result().offset
+                # A broker that knows a batch already, sent again in an outage, need not say where it lies.
+                if offset >= 0:
+                    self._ownership.lanes[logical].wrote(offset, count)
 
 
 async def _wait(sent: Iterable[tuple[asyncio.Future[Any], int]]) -> None:
     await wait_all(future for future, _ in sent)
+
+
+def records_of(flushes: Iterable[Flush], number: int) -> tuple[dict[Place, list[Outgoing]], list[Outgoing]]:
+    """What flushes of partition `number` brought forth: outputs by place, and states."""
+    outputs: dict[Place, list[Outgoing]] = {}
+    states: list[Outgoing] = []
+    for flush in flushes:
+        if flush.scores:
+            scores = [Outgoing(_key(score.customer_id), _json.encode(score)) for score in flush.scores]
+            outputs.setdefault((SCORES, number), []).extend(scores)
+        if flush.examples:
+            examples = [Outgoing(_key(one.customer_id), _json.encode(one)) for one in flush.examples]
+            outputs.setdefault((EXAMPLES, 0), []).extend(examples)
+        states += [Outgoing(_key(customer_id), value) for customer_id, value in flush.states]
+    return outputs, states
+
+
+def _key(customer_id: str) -> bytes:
+    return customer_id.encode("utf-8", "replace")

@@ -22,8 +22,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from models.churn.serving import ServingModel
 from models.customer import inspect
 from models.engine import LATE, Engine, Flush, Outcome
@@ -31,13 +29,13 @@ from models.events.types import Rejection
 from models.settings import Settings
 from models.state import StateError
 from streams.chunks import BatchProducer, Chunk, Outgoing
-from streams.topics import CLICKSTREAM, CONTACT_CENTER, EXAMPLES, PURCHASES, REROUTED, SCORES
+from streams.topics import CLICKSTREAM, CONTACT_CENTER, PURCHASES, REROUTED
 from streams.worker.align import Aligner, Batch, Item
 from streams.worker.attic import Attic, AtticUnusable
 from streams.worker.clock import EventClock, WallClock
 from streams.worker.intake import Intake
 from streams.worker.keeper import Keeper
-from streams.worker.outbox import Outbox, Place
+from streams.worker.outbox import Outbox, Place, records_of
 from streams.worker.ownership import Ownership
 from streams.worker.pulse import Pulse
 from streams.worker.recovery import Recovery
@@ -50,7 +48,8 @@ TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
 _TURN_EVENTS = 2000
 #: Scores and states after which they are sent within a turn: a step of the clock may bring forth millions.
 _SEND_FROM = 2000
-_json = msgspec.json.Encoder()
+#: Least seconds between the beginnings of two turns once nothing is buffered.
+_GATHER_S = 0.02
 Routed = list[tuple[str, int, Outgoing]]
 
 
@@ -100,6 +99,7 @@ class Partition:
         self._upkeep: Upkeep | None = None
         self._retold = False
         self._finishing = False
+        self._turned_at = 0.0
 
     def put(self, chunk: Chunk, logical: str, faust_event: Any) -> None:
         """Decode a chunk and buffer it. The transport bounds how many chunks are given out."""
@@ -194,11 +194,15 @@ class Partition:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.worker.tick_s):
                 await self._wake.wait()
+        # A flush costs a millisecond or two however few its events are, so a trickle is gathered a little.
+        early_s = self._turned_at + _GATHER_S - time.monotonic()
+        if early_s > 0.0 and not self._finishing:
+            await asyncio.sleep(early_s)
         self._wake.clear()
 
     async def _turn(self) -> bool:
         """One turn; True if there may be more to do at once."""
-        started = time.perf_counter()
+        started, self._turned_at = time.perf_counter(), time.monotonic()
         self._take_model()
         for topic in self._aligner.idle(self._settings.worker.align_idle_s):
             self.engine.idle(f"{topic}/{self.number}")
@@ -266,8 +270,9 @@ class Partition:
         self._quarantine(item, Rejection("internal_error", why))
 
     def _quarantine(self, item: Item, why: Rejection) -> None:
-        logical = item.source.rpartition("/")[0]
-        routed = self._services.intake.quarantine(why, logical, item.record, time.time())
+        logical, _, partition = item.source.rpartition("/")
+        origin = (int(partition), item.offset)
+        routed = self._services.intake.quarantine(why, logical, item.record, time.time(), origin)
         self._routed.setdefault(0, []).append(routed)
 
     def _take_model(self) -> None:
@@ -285,15 +290,6 @@ class Partition:
         for key in [0, *(id(batch) for batch in done)]:
             for logical, partition, record in self._routed.pop(key, ()):
                 outputs.setdefault((logical, partition), []).append(record)
-        scores = [Outgoing(_key(score.customer_id), _json.encode(score)) for flush in flushes for score in flush.scores]
-        examples = [Outgoing(_key(one.customer_id), _json.encode(one)) for flush in flushes for one in flush.examples]
-        if scores:
-            outputs[SCORES, self.number] = scores
-        if examples:
-            outputs[EXAMPLES, 0] = examples
-        states = [Outgoing(_key(customer_id), value) for flush in flushes for customer_id, value in flush.states]
+        made, states = records_of(flushes, self.number)
+        outputs |= made
         await self._outbox.put(outputs, states, done)
-
-
-def _key(customer_id: str) -> bytes:
-    return customer_id.encode("utf-8", "replace")

@@ -9,9 +9,12 @@ from unittest.mock import patch
 
 import pytest
 from aiokafka.codec import lz4_encode
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
+from models.settings import BrokerSettings
 from streams import kafka
+from streams.kafka import log_ends, reached
 
 _BATCH_HEADER_BYTES = 61
 
@@ -83,3 +86,29 @@ def test_the_callers_own_cancellation_is_kept() -> None:
             await closing
 
     asyncio.run(scenario())
+
+
+def test_a_role_that_starts_in_an_outage_waits() -> None:
+    """A start is tried again while no broker answers, up to the request timeout, and then says so."""
+
+    async def scenario() -> None:
+        tries = 0
+
+        async def start() -> str:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise KafkaConnectionError("nobody there")
+            return "here"
+
+        assert await reached(BrokerSettings(bootstrap="x:1", request_timeout_s=30.0), start) == "here"
+        tries = -1000
+        with pytest.raises(KafkaConnectionError, match="nobody"):
+            await reached(BrokerSettings(bootstrap="x:1", request_timeout_s=0.5), start)
+
+    asyncio.run(scenario())
+
+
+def test_asking_for_the_ends_of_nothing_asks_nobody() -> None:
+    """Without partitions there is nothing to connect for."""
+    assert asyncio.run(log_ends(BrokerSettings(bootstrap="127.0.0.1:1"), [])) == {}

@@ -265,3 +265,25 @@ def test_a_fetch_is_sliced_into_chunks_in_order() -> None:
         return [[record.offset for record in part] for part in subject._slices[HERE]]
 
     assert asyncio.run(scenario()) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_a_thread_that_ends_is_not_waited_for() -> None:
+    """A commit that the consumer's thread will not serve any more is given up, so that a revocation can end."""
+
+    async def scenario() -> None:
+        subject = consumer()
+        subject._thread = SimpleNamespace(should_stop=False)  # type: ignore[assignment]
+
+        async def never(_offsets: Any) -> bool:
+            await asyncio.Event().wait()
+            return True
+
+        subject._commit = never  # type: ignore[method-assign]
+        committing = asyncio.ensure_future(subject._commit_offsets({HERE: 7}))
+        await asyncio.sleep(0)
+        subject._thread.should_stop = True  # type: ignore[misc]
+        async with asyncio.timeout(30):
+            assert await committing is False
+        assert subject._committed_offset[HERE] is None
+
+    asyncio.run(scenario())

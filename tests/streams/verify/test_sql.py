@@ -273,7 +273,6 @@ def test_any_event_is_read_alike(found: list[bytes]) -> None:
     assert_same([(topic_of(value), value) for value in found])
 
 
-@pytest.mark.xfail(strict=True, reason="events that add nothing to decayed sums move the time they are told as of")
 def test_only_orders_decay_the_rate_of_orders() -> None:
     """A failed payment stamped a day ahead of the clock leaves the rate of orders as it is."""
     story = [raw("Order Completed", "c", 0.0, revenue=1), raw("Payment Failed", "c", 1.0)]
