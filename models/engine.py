@@ -12,7 +12,7 @@ Nothing here reads a clock: `now` is the time the features speak of, `wall` only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -27,14 +27,14 @@ from models.guards import Guards
 from models.labels import LabelDefinition
 from models.pending import Ledger
 from models.records import Example, Score
+from models.schedule import Schedule
 from models.settings import Settings
 from models.state import message_digest, remember
 from models.table import Rows, Table, TableDump
-from models.telling import LEFT, Teller
+from models.telling import LEFT, Teller, idle_rows
 from models.turn import Poison, Turn
 from models.watermark import Watermark
 
-_DUE_AT_ONCE = 2000
 Outcome = str
 APPLIED, REPLAYED, DUPLICATE, LATE = "applied", "replayed", "duplicate", "late"
 
@@ -62,6 +62,8 @@ class Engine:
         self._paced = frozenset(sources)
         self._max_late_s = settings.events.max_late_s or math.inf
         self.epoch = 0
+        #: The clock of the newest flush whose states are durable; later predictions are not settled yet.
+        self.durable_until = math.inf
         self.poison: list[Poison] = []
         self.missing: Callable[[str], bytes | None] = lambda _: None
         self._rescore_every_s = settings.score.rescore_every_s
@@ -74,8 +76,7 @@ class Engine:
         self._turn = Turn(self._label, self._ledger, self.poison)
         self._touched: set[int] = set()
         self._retell: set[str] = set()
-        self._queue: list[int] = []
-        self._next_due = math.inf
+        self._schedule = Schedule()
 
     # -- state in and out ----------------------------------------------------------------------------
 
@@ -102,9 +103,8 @@ class Engine:
     def loaded(self) -> None:
         """Plan what is due, score ranks and guards from what was loaded. Call once after recovery."""
         core = self._table.core
-        if len(core):
-            self._next_due = float(core[:, t.DUE_AT].min())
-            self._marks.recover(float(core[:, t.WATERMARK].max()))
+        self._schedule.plan(core[:, t.DUE_AT])
+        self._marks.recover(float(core[:, t.WATERMARK].max(initial=NEVER)))
         self._teller.ranks.fill(core[:, t.PROBABILITY])
         self._guards.recover(self._table)
 
@@ -126,31 +126,22 @@ class Engine:
         return dict(zip(known, self._table.features(rows, now).tolist(), strict=True))
 
     @property
-    def known(self) -> Container[str]:
+    def known(self) -> Collection[str]:
         """The ids of all customers in memory, as they come and go."""
         return self._table.index
 
-    @property
-    def customer_ids(self) -> list[str]:
-        """All customers in memory."""
-        return list(self._table.ids)
-
     def evict(self, now: float, idle_s: float, limit: int) -> list[tuple[str, bytes]]:
-        """Take up to `limit` idle customers out of memory and return their states.
+        """Take up to `limit` customers out of memory who are idle since `idle_s` seconds, and return their states.
 
-        Idle is who is out of the cohort and told so (or never was in it), has no prediction waiting and no event in
-        the last `idle_s` seconds before `now`. Call between a flush and the next `apply`.
+        See `models.telling.idle_rows`. Call between a flush and the next `apply`.
         """
-        if self._queue or self._touched:
+        if self._schedule.busy or self._touched:
             # Row numbers are in use; the next quiet moment is soon.
             return []
-        table, core = self._table, self._table.core
-        last = np.max(core[:, t.LAST_EVENTS], axis=1)
-        idle = (last < now - idle_s) & np.isinf(core[:, t.DUE_AT]) & np.isin(core[:, t.BAND], (0.0, LEFT))
-        rows = np.flatnonzero(idle)[:limit]
+        rows = idle_rows(self._table, now - idle_s)[:limit]
         gone = self._states(rows)
         for customer_id, _ in gone:
-            table.remove(customer_id)
+            self._table.remove(customer_id)
         return gone
 
     # -- events --------------------------------------------------------------------------------------
@@ -208,15 +199,25 @@ class Engine:
 
     def recheck_all(self) -> None:
         """Score every customer again in the coming flushes, for example because another model is served."""
-        self._queue = list(range(len(self._table)))
+        self._schedule.recheck(len(self._table))
 
     def has_due(self, now: float) -> bool:
         """Whether another flush as of `now` has customers to look at."""
-        return bool(self._queue) or self._next_due <= now
+        return self._schedule.waiting(now)
 
     def _fold(self, now: float) -> None:
         self._guards.settle(self._table)
         self._turn.fold(self._table, now)
+
+    @property
+    def holds_ready(self) -> bool:
+        """Whether examples were held back that a flush would give now."""
+        return self._schedule.holds_ready(self.durable_until)
+
+    @property
+    def newest_snapshot(self) -> float:
+        """When the newest prediction that is kept was made, epoch seconds; negative infinite without any."""
+        return float(self._table.core[:, t.SNAPSHOT_AT].max(initial=NEVER))
 
     # -- the flush -----------------------------------------------------------------------------------
 
@@ -226,7 +227,9 @@ class Engine:
         self._fold(now)
         told_again = {row for customer_id in self._retell if (row := table.index.get(customer_id)) is not None}
         touched, self._touched, self._retell = self._touched | told_again, set(), set()
-        rows = np.array(sorted(touched.union(self._due(now))), dtype=np.int64)
+        due = self._schedule.take(table.core[:, t.DUE_AT], now)
+        released = self._schedule.released(self.durable_until)
+        rows = np.array(sorted(touched.union(due, released)), dtype=np.int64)
         if not len(rows):
             return Flush([], [], [])
         changed = np.isin(rows, np.fromiter(touched, np.int64, len(touched)))
@@ -251,7 +254,13 @@ class Engine:
     def _settle(self, rows: Rows, changed: t.Mask, now: float) -> list[Example]:
         due = self._table.core[rows, t.PENDING_DUE] <= now
         changed |= due
-        return [example for row in rows[due].tolist() for example in self._ledger.settle(self._table, row, now)]
+        examples: list[Example] = []
+        for row in rows[due].tolist():
+            settled, held_from = self._ledger.settle(self._table, row, now, self.durable_until)
+            examples += settled
+            if held_from < math.inf:
+                self._schedule.hold(row, held_from)
+        return examples
 
     def _score(
         self, rows: Rows, eligible: t.Mask, again: t.Mask, changed: t.Mask, now: float, wall: float
@@ -285,15 +294,7 @@ class Engine:
         next_look = (math.floor(now / every) + 1) * every
         core = self._table.core
         due = np.where(eligible, np.minimum(core[rows, t.PENDING_DUE], next_look), core[rows, t.PENDING_DUE])
+        # What is due and was held back has its own way to be looked at again.
+        due[due <= now] = next_look
         core[rows, t.DUE_AT] = due
-        self._next_due = min(self._next_due, float(due.min()))
-
-    def _due(self, now: float) -> list[int]:
-        """Up to 2,000 rows that the clock has come for; one look at the whole column per step of the clock."""
-        if not self._queue and self._next_due <= now:
-            due = self._table.core[:, t.DUE_AT]
-            self._queue = np.flatnonzero(due <= now).tolist()
-            later = due[due > now]
-            self._next_due = float(later.min()) if len(later) else math.inf
-        taken, self._queue = self._queue[:_DUE_AT_ONCE], self._queue[_DUE_AT_ONCE:]
-        return taken
+        self._schedule.plan(due)

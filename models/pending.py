@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cramjam
 import msgspec
 import numpy as np
@@ -67,17 +69,23 @@ class Ledger:
         if self._label.mark(pending, event_time):
             self._keep(table, row, pending)
 
-    def settle(self, table: Table, row: int, now: float) -> list[Example]:
-        """The examples of a customer whose truth is known as of `now`; they wait no more."""
-        open_, examples = [], []
+    def settle(self, table: Table, row: int, now: float, durable_until: float) -> tuple[list[Example], float]:
+        """The examples of a customer whose truth is known as of `now`; they wait no more.
+
+        A prediction that was made after `durable_until` is held back: a crash could make it unmade, and its example
+        would be one that no state knows of. The second answer is when the first of those was made, or infinite.
+        """
+        open_, examples, held_from = [], [], math.inf
         for snapshot in waiting(table.blobs[PENDING][row]):
             truth = self._label.truth(snapshot, now)
-            if truth is None:
-                open_.append(snapshot)
-            else:
+            if truth is not None and snapshot.as_of <= durable_until:
                 examples.append(self._example(table.ids[row], snapshot, truth, now))
+                continue
+            open_.append(snapshot)
+            if truth is not None:
+                held_from = min(held_from, snapshot.as_of)
         self._keep(table, row, open_)
-        return examples
+        return examples, held_from
 
     def _keep(self, table: Table, row: int, pending: list[Snapshot]) -> None:
         table.blobs[PENDING][row] = pack(pending)

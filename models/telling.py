@@ -12,7 +12,7 @@ from models.ranks import Ranks
 from models.records import ModelRef, Reason, Score
 from models.scoring import iso, readable, score_id, served
 from models.settings import Settings
-from models.table import BAND, EMITTED_AT, PROBABILITY, REVISION, Mask, Rows, Table
+from models.table import BAND, DUE_AT, EMITTED_AT, LAST_EVENTS, PROBABILITY, REVISION, Mask, Rows, Table
 
 Served = npt.NDArray[np.float32]
 Stamps = tuple[float, float, float]
@@ -108,3 +108,10 @@ class Teller:
             )
             for row, probability, band, revision, why, percentile, features in columns
         ]
+
+
+def idle_rows(table: Table, before: float) -> Rows:
+    """Who is out of the cohort and told so, or never was in it, has nothing waiting, and no event since `before`."""
+    core = table.core
+    quiet = np.max(core[:, LAST_EVENTS], axis=1) < before
+    return np.flatnonzero(quiet & np.isinf(core[:, DUE_AT]) & np.isin(core[:, BAND], (0.0, LEFT)))

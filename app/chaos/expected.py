@@ -67,7 +67,7 @@ def expect(story: Story, settings: Settings) -> Expected:
             leaves[event.customer_id].append(event.time)
     # Later than every clock of the run, so that nothing that was dropped for its age is missed in any of the two.
     now = newest + 1.0
-    features = engine.features(engine.customer_ids, now)
+    features = engine.features(engine.known, now)
     return Expected(
         now=now, sent=dict(sent), broken=broken, features=features,
         applied={customer_id: int(row[_TOTAL]) for customer_id, row in features.items()},

@@ -9,21 +9,18 @@ ids. When the states are acknowledged too, the turn's chunks are - in the order 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
-from models.engine import Flush
 from models.settings import BrokerSettings
 from streams.chunks import BatchProducer, Outgoing, ack, wait_all
-from streams.topics import CHANGELOG, EXAMPLES, SCORES, topic_name
+from streams.topics import CHANGELOG, SCORES, topic_name
 from streams.worker.align import Batch
 from streams.worker.ownership import Ownership
 
 _MAX_UNSETTLED = 4
-_json = msgspec.json.Encoder()
 Sent = list[tuple[asyncio.Future[Any], int]]
 Place = tuple[str, int]
 
@@ -31,9 +28,10 @@ Place = tuple[str, int]
 class _Turn:
     """One turn on its way."""
 
-    __slots__ = ("batches", "outputs", "scores", "sent", "states")
+    __slots__ = ("batches", "clock", "outputs", "scores", "sent", "states")
 
-    def __init__(self, outputs: Sent, scores: Sent, states: list[Outgoing], batches: list[Batch]) -> None:
+    def __init__(self, outputs: Sent, scores: Sent, states: list[Outgoing], batches: list[Batch], clock: float) -> None:
+        self.clock = clock
         self.outputs = outputs
         self.scores = scores
         self.states = states
@@ -62,12 +60,18 @@ class Outbox:
         self._producer = producer
         self._guard = guard
         self._settled = settled
+        self.durable_until = -math.inf
         self._turns: deque[_Turn] = deque()
         self._moved = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
-    async def put(self, outputs: dict[Place, list[Outgoing]], states: list[Outgoing], batches: list[Batch]) -> None:
-        """Send a turn's outputs now and its states in time. Waits while too many turns are unsettled."""
+    async def put(
+        self, outputs: dict[Place, list[Outgoing]], states: list[Outgoing], batches: list[Batch], clock: float
+    ) -> None:
+        """Send a turn's outputs now and its states in time. Waits while too many turns are unsettled.
+
+        `clock` (epoch seconds) is that of the turn's last flush; `durable_until` tells it when all is durable.
+        """
         await self.settle(_MAX_UNSETTLED - 1)
         self._guard()
         told: Sent = []
@@ -75,7 +79,7 @@ class Outbox:
         for (logical, partition), records in outputs.items():
             sent = await self._send(logical, partition, records)
             (scores if logical == SCORES else told).extend(sent)
-        self._turns.append(_Turn(told, scores, states, batches))
+        self._turns.append(_Turn(told, scores, states, batches, clock))
         if self._following is None or self._following.done():
             self.check()
             self._following = asyncio.create_task(self._follow(), name="follow sends")
@@ -108,6 +112,7 @@ class Outbox:
                 await _wait(turn.sent or ())
                 self._turns.popleft()
                 self._note(turn)
+                self.durable_until = max(self.durable_until, turn.clock)
                 for batch in turn.batches:
                     ack(batch.faust_event)
                 self._settled()
@@ -140,22 +145,3 @@ class Outbox:
 
 async def _wait(sent: Iterable[tuple[asyncio.Future[Any], int]]) -> None:
     await wait_all(future for future, _ in sent)
-
-
-def records_of(flushes: Iterable[Flush], number: int) -> tuple[dict[Place, list[Outgoing]], list[Outgoing]]:
-    """What flushes of partition `number` brought forth: outputs by place, and states."""
-    outputs: dict[Place, list[Outgoing]] = {}
-    states: list[Outgoing] = []
-    for flush in flushes:
-        if flush.scores:
-            scores = [Outgoing(_key(score.customer_id), _json.encode(score)) for score in flush.scores]
-            outputs.setdefault((SCORES, number), []).extend(scores)
-        if flush.examples:
-            examples = [Outgoing(_key(one.customer_id), _json.encode(one)) for one in flush.examples]
-            outputs.setdefault((EXAMPLES, 0), []).extend(examples)
-        states += [Outgoing(_key(customer_id), value) for customer_id, value in flush.states]
-    return outputs, states
-
-
-def _key(customer_id: str) -> bytes:
-    return customer_id.encode("utf-8", "replace")

@@ -18,13 +18,12 @@ import contextlib
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from models.churn.serving import ServingModel
 from models.customer import inspect
-from models.engine import LATE, Engine, Flush, Outcome
+from models.engine import LATE, Engine, Outcome
 from models.events.types import Rejection
 from models.settings import Settings
 from models.state import StateError
@@ -35,11 +34,12 @@ from streams.worker.attic import Attic, AtticUnusable
 from streams.worker.clock import EventClock, WallClock
 from streams.worker.intake import Intake
 from streams.worker.keeper import Keeper
-from streams.worker.outbox import Outbox, Place, records_of
+from streams.worker.outbox import Outbox, Place
 from streams.worker.ownership import Ownership
 from streams.worker.pulse import Pulse
 from streams.worker.recovery import Recovery
 from streams.worker.signals import WorkerSignals
+from streams.worker.turn import Turn
 from streams.worker.upkeep import Ends, Upkeep
 
 log = logging.getLogger(__name__)
@@ -64,15 +64,6 @@ class Services(NamedTuple):
     ends: Ends
 
 
-class _Turn:
-    """What one turn takes in and brings forth. `flushes` holds what is not sent yet."""
-
-    def __init__(self, items: list[Item]) -> None:
-        self.items = items
-        self.flushes: list[Flush] = []
-        self.outcomes: Counter[Outcome] = Counter()
-
-
 class Partition:
     """See the module's docstring. Made at assignment, dropped at revocation."""
 
@@ -94,7 +85,7 @@ class Partition:
         self._attic: Attic | None = None
         self._ownership = Ownership(settings.broker, number, services.producer, services.signals.foreign)
         self._outbox = Outbox(
-            settings.broker, self._ownership, services.producer, services.pulse.check, services.signals.settled
+            settings.broker, self._ownership, services.producer, services.pulse.check, self._on_settled
         )
         self._upkeep: Upkeep | None = None
         self._retold = False
@@ -174,6 +165,7 @@ class Partition:
         self.engine.model = self._model()
         self._clock.resume(recovery.clock)
         self._retold = bool(recovery.retold)
+        self._outbox.durable_until = self.engine.newest_snapshot
         if self._attic is not None:
             self.engine.missing = self._attic.take
         services.signals.restored(self.number)
@@ -207,7 +199,7 @@ class Partition:
         for topic in self._aligner.idle(self._settings.worker.align_idle_s):
             self.engine.idle(f"{topic}/{self.number}")
         items, done = self._aligner.take(_TURN_EVENTS)
-        turn = _Turn(items)
+        turn = Turn(items)
         for item in items:
             for moment in self._clock.passed(item.time):
                 await self._flush(moment, turn)
@@ -215,31 +207,34 @@ class Partition:
                 await asyncio.sleep(0)
             turn.outcomes[self._apply(item)] += 1
         more = bool(items or done)
-        if more or self._clock.runs_alone or self._retold:
+        self.engine.durable_until = self._outbox.durable_until
+        if more or self._clock.runs_alone or self._retold or self.engine.holds_ready:
             await self._flush(self.now() or max(0.0, self.engine.watermark), turn)
             self._retold = False
         if not more and not any(flush.states or flush.scores for flush in turn.flushes):
             self._outbox.check()
             return False
-        await self._send(turn.flushes, done)
+        await self._send(turn, done)
         self._services.signals.turn(
             self.number, turn.outcomes, turn.flushes, self.engine, time.perf_counter() - started
         )
         return more
 
-    async def _flush(self, now: float, turn: _Turn) -> None:
+    async def _flush(self, now: float, turn: Turn) -> None:
         """Flush until nothing is due any more as of `now`; what becomes too much is sent at once."""
         self._flush_once(now, turn)
         while self.engine.has_due(now):
             await asyncio.sleep(0)
             if sum(len(flush.scores) + len(flush.states) for flush in turn.flushes) >= _SEND_FROM:
-                await self._send(turn.flushes, [])
+                await self._send(turn, [])
                 self._services.signals.flushed(turn.flushes)
                 turn.flushes.clear()
             self._flush_once(now, turn)
 
-    def _flush_once(self, now: float, turn: _Turn) -> None:
+    def _flush_once(self, now: float, turn: Turn) -> None:
+        self.engine.durable_until = self._outbox.durable_until
         turn.flushes.append(self.engine.flush(now, time.time()))
+        turn.clock = now
         if self.engine.poison:
             # Events that could not be folded in: they are known as read from now on, and changed nothing.
             found = {(item.source, item.offset): item for item in turn.items}
@@ -275,6 +270,12 @@ class Partition:
         routed = self._services.intake.quarantine(why, logical, item.record, time.time(), origin)
         self._routed.setdefault(0, []).append(routed)
 
+    def _on_settled(self) -> None:
+        self._services.signals.settled()
+        self.engine.durable_until = self._outbox.durable_until
+        if self.engine.holds_ready:
+            self._wake.set()
+
     def _take_model(self) -> None:
         model = self._model()
         if model is not self.engine.model:
@@ -285,11 +286,11 @@ class Partition:
 
     # -- durability ----------------------------------------------------------------------------------
 
-    async def _send(self, flushes: list[Flush], done: list[Batch]) -> None:
+    async def _send(self, turn: Turn, done: list[Batch]) -> None:
         outputs: dict[Place, list[Outgoing]] = {}
         for key in [0, *(id(batch) for batch in done)]:
             for logical, partition, record in self._routed.pop(key, ()):
                 outputs.setdefault((logical, partition), []).append(record)
-        made, states = records_of(flushes, self.number)
+        made, states = turn.records(self.number)
         outputs |= made
-        await self._outbox.put(outputs, states, done)
+        await self._outbox.put(outputs, states, done, turn.clock)

@@ -366,6 +366,24 @@ def test_an_evicted_customers_offsets_hold_after_a_restart() -> None:
     assert restarted.apply(order("new", 1), "purchases/0", 5) == APPLIED
 
 
+def test_an_example_waits_until_its_prediction_is_durable() -> None:
+    """A prediction that a crash could still make unmade is not settled; once its state is durable, it is."""
+    subject = engine()
+    subject.durable_until = START
+    subject.apply(order("c", 0.5), "purchases/0", 0)
+    flush(subject, 1)
+    subject.apply(cancel("c", 2), "purchases/0", 1)
+    _, early, _ = flush(subject, 2)
+    held = subject.holds_ready
+    subject.durable_until = START + DAY_S
+    _, examples, _ = flush(subject, 2)
+
+    assert (early, held) == ([], False)
+    assert [(e.as_of, e.label) for e in examples] == [(START + DAY_S, 1)]
+    assert facts(subject, day=2)["pending"] == []
+    assert not subject.holds_ready
+
+
 def test_retelling_emits_again_what_did_not_change() -> None:
     """State and score of a customer can be asked for again; strangers are ignored."""
     subject = engine()

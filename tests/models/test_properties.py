@@ -44,7 +44,7 @@ def numbered(history: list[Event]) -> list[Event]:
 
 
 def features(subject: Engine) -> dict[str, list[float]]:
-    return subject.features(sorted(subject.customer_ids), LATER)
+    return subject.features(sorted(subject.known), LATER)
 
 
 def expect_same(left: dict[str, list[float]], right: dict[str, list[float]]) -> None:
@@ -99,3 +99,69 @@ def test_crashes_anywhere_change_nothing(history: list[Event], chance: random.Ra
         subject.apply(events[offset], "s/0", offset)
 
     expect_same(features(plain), features(subject))
+
+
+class Simulated:
+    """A worker whose outputs are durable at once, whose states some turns later, and which forgets all in a crash."""
+
+    def __init__(self) -> None:
+        self.changelog: dict[str, bytes] = {}
+        self.told: set[str] = set()
+        self.committed = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.engine = engine()
+        for customer_id, raw in self.changelog.items():
+            self.engine.load(customer_id, raw)
+        self.engine.loaded()
+        self.engine.durable_until = self.engine.newest_snapshot
+        self.reached = self.committed
+        self._waiting: list[tuple[list[tuple[str, bytes]], float, int]] = []
+
+    def turn(self, events: list[Event], now: float, behind: int) -> None:
+        """Apply events, flush, tell; make the states of all but the last `behind` flushes durable."""
+        for event in events:
+            self.engine.apply(event, "s/0", self.reached)
+            self.reached += 1
+        while True:
+            flush = self.engine.flush(now, now)
+            self.told.update(example.example_id for example in flush.examples)
+            self._waiting.append((flush.states, now, self.reached))
+            if not self.engine.has_due(now):
+                break
+        while len(self._waiting) > behind:
+            states, clock, self.committed = self._waiting.pop(0)
+            self.changelog.update(states)
+            self.engine.durable_until = max(self.engine.durable_until, clock)
+
+    def crash(self, chance: random.Random) -> None:
+        """Lose the memory, and the states on their way but for the first few."""
+        for states, _, _ in self._waiting[: chance.randint(0, len(self._waiting))]:
+            self.changelog.update(states)
+        self._start()
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), min_size=2, max_size=12), st.randoms())
+@settings(max_examples=100)
+def test_each_prediction_becomes_one_example_whatever_crashes(
+    story: list[tuple[str, bool]], chance: random.Random
+) -> None:
+    """Told examples and waiting predictions are together exactly the predictions that the states say were made."""
+    kinds = {True: ("Subscription Cancelled", "sub_cancel"), False: ("Subscription Started", "sub_start")}
+    events = [Event(*kinds[left], who, START + hour * 3600.0) for hour, (who, left) in enumerate(story)]
+    subject = Simulated()
+    while subject.reached < len(events):
+        upcoming = events[subject.reached : subject.reached + chance.randint(1, 3)]
+        # A crash repeats the events, but not at the same times.
+        subject.turn(upcoming, upcoming[-1].time + chance.random(), behind=chance.randint(0, 3))
+        if chance.random() < 0.3:
+            subject.crash(chance)
+    for day in range(1, 70, 3):
+        subject.turn([], START + day * DAY_S, behind=0)
+
+    for customer_id in subject.engine.known:
+        facts = subject.engine.customer(customer_id, LATER)
+        assert facts is not None
+        told = sum(example_id.startswith(f"{customer_id}@") for example_id in subject.told)
+        assert told + len(facts["pending"]) == facts["snapshots"]

@@ -209,7 +209,7 @@ def test_a_state_is_sent_when_what_it_tells_of_is_durable() -> None:
         outbox = Outbox(broker, ownership, producer, lambda: None, lambda: settled_turns.append(1))  # type: ignore[arg-type]
         event = SimpleNamespace(value=SimpleNamespace(durable=False), ack=lambda: None)
         one = [Outgoing(b"c", b"x")]
-        await outbox.put({(SCORES, 3): one, (EXAMPLES, 0): one}, one, [Batch(PURCHASES, event)])
+        await outbox.put({(SCORES, 3): one, (EXAMPLES, 0): one}, one, [Batch(PURCHASES, event)], 5.0)
         settling = asyncio.ensure_future(outbox.settle())
         await asyncio.sleep(0.01)
         assert [topic for topic, _ in producer.sent] == [SCORES, EXAMPLES]
@@ -223,7 +223,7 @@ def test_a_state_is_sent_when_what_it_tells_of_is_durable() -> None:
         producer.acknowledge(2, 4)
         await settling
 
-        assert (event.value.durable, settled_turns) == (True, [1])
+        assert (event.value.durable, settled_turns, outbox.durable_until) == (True, [1], 5.0)
         assert list(ownership.lanes[CHANGELOG].gaps) == [(0, 3)]
         assert not ownership.lanes[SCORES].gaps
 
