@@ -21,7 +21,7 @@ def customer_facts(table: Table, row: int, now: float, sources: tuple[str, ...] 
     features = table.features(np.array([row]), now)[0].tolist()
     return {
         "customer_id": table.ids[row],
-        "offsets": offsets_of(table, row, sources),
+        "offsets": offsets_of(table, [row], sources)[0],
         "revision": int(core[t.REVISION]),
         "probability": float(core[t.PROBABILITY]),
         "band": BANDS[int(core[t.BAND])],

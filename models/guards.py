@@ -7,6 +7,7 @@ Only behind that point, after a restart or for what was re-routed twice, the cus
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Guards:
 
     def learn(self, table: Table, row: int) -> None:
         """Learn from one state that came later how far each source was seen."""
-        for name, offset in offsets_of(table, row, self.names).items():
+        for name, offset in offsets_of(table, [row], self.names)[0].items():
             self.sources[name].seen = max(offset, self.sources[name].seen)
 
     def settle(self, table: Table) -> None:
@@ -84,8 +85,12 @@ class Guards:
         return foreign_offsets(table.blobs[FOREIGN][row]).get(name, -1)
 
 
-def offsets_of(table: Table, row: int, names: tuple[str, ...]) -> dict[str, int]:
-    """The last applied offset per source of one customer."""
-    own = table.core[row, OFFSETS].tolist()
-    told = {name: int(offset) for name, offset in zip(names, own, strict=False) if offset >= 0}
-    return told | foreign_offsets(table.blobs[FOREIGN][row])
+def offsets_of(table: Table, rows: Iterable[int], names: tuple[str, ...]) -> list[dict[str, int]]:
+    """The last applied offset per source of each of some customers."""
+    chosen = list(rows)
+    foreign = table.blobs[FOREIGN]
+    told = []
+    for row, own in zip(chosen, table.core[chosen, OFFSETS].astype(np.int64).tolist(), strict=True):
+        found = {name: offset for name, offset in zip(names, own, strict=False) if offset >= 0}
+        told.append(found | foreign_offsets(foreign[row]) if foreign[row] else found)
+    return told

@@ -76,7 +76,7 @@ def _merge_guards(
     into: tuple[Table, int], other: tuple[Table, int], sources: tuple[str, ...], other_sources: tuple[str, ...]
 ) -> None:
     (table, row), (more, more_row) = into, other
-    known, theirs = offsets_of(table, row, sources), offsets_of(more, more_row, other_sources)
+    known, theirs = offsets_of(table, [row], sources)[0], offsets_of(more, [more_row], other_sources)[0]
     merged = {source: max(known.get(source, -1), theirs.get(source, -1)) for source in known.keys() | theirs.keys()}
     own = [merged.pop(source, -1) for source in sources]
     table.core[row, OFFSETS.start : OFFSETS.start + len(own)] = own

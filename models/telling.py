@@ -82,7 +82,8 @@ class Teller:
         told = np.where(np.isnan(block[:, PROBABILITY]), 1.0, block[:, PROBABILITY])
         columns = zip(
             rows.tolist(), told.tolist(), block[:, BAND].tolist(), block[:, REVISION].tolist(), reasons,
-            self.ranks.percentiles(told).tolist(), readable(x).tolist(), strict=True,
+            self.ranks.percentiles(told).tolist(), readable(x).tolist(),
+            offsets_of(table, rows.tolist(), self._sources), strict=True,
         )  # fmt: skip
         ref = ModelRef(model.source, model.version)
         return [
@@ -99,14 +100,14 @@ class Teller:
                 reasons=why,
                 model=ref,
                 feature_version=FEATURE_VERSION,
-                source_offsets=offsets_of(table, row, self._sources),
+                source_offsets=offsets,
                 as_of=as_of,
                 event_watermark=watermark,
                 scored_at=scored_at,
                 revision=int(revision),
                 features=dict(zip(FEATURE_NAMES, features, strict=True)),
             )
-            for row, probability, band, revision, why, percentile, features in columns
+            for row, probability, band, revision, why, percentile, features, offsets in columns
         ]
 
 

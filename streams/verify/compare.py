@@ -62,7 +62,7 @@ def survey_states(store: Store) -> float:
     for ids, table, number in _tables(store):
         looked_at = max(looked_at, float(table.core[:, [EMITTED_AT, SNAPSHOT_AT]].max()))
         for row, customer_id in enumerate(ids):
-            for source, last in offsets_of(table, row, own_sources(number)).items():
+            for source, last in offsets_of(table, [row], own_sources(number))[0].items():
                 if last >= cut.get(source, 0):
                     reach.append((customer_id, *place_of(source), last))
     set_reach(store, reach)

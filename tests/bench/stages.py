@@ -30,7 +30,7 @@ from tests.bench.events import mixed, roll_call
 from tests.bench.report import Table, decimal
 from tests.bench.worker import stage
 
-#: As the worker has them: events of a turn, and the producer's largest batch with lz4.
+#: As the worker has them: events of a turn, and the producer's largest batch with zstd.
 _TURN, _BATCH_BYTES, _LZ4 = 1000, 512 * 1024, 3
 _SPAN_S = 7 * 86_400.0
 _json = msgspec.json.Encoder()
@@ -117,7 +117,7 @@ def _turn(
     with clock.step("encode scores and examples"):
         scores = [(one.customer_id.encode(), _json.encode(one)) for one in flush.scores]
         examples = [(one.customer_id.encode(), _json.encode(one)) for one in flush.examples]
-    with clock.step("send: batches, lz4"):
+    with clock.step("send: batches, zstd"):
         for records in (scores, examples, [(key.encode(), value) for key, value in flush.states]):
             _pack(records)
     sent.update(scores=len(flush.scores), examples=len(flush.examples), states=len(flush.states))
