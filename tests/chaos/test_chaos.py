@@ -45,5 +45,5 @@ def test_it_does_not_run_on_topics_that_exist(embedded_broker: EmbeddedBroker, t
     asyncio.run(create_topics(settings.broker))
 
     with pytest.raises(AppError, match="cannot run on topics that exist"):
-        run(settings, Options(events=1000, faults=12))
+        run(settings, Options(events=1000, faults=13))
     assert not (tmp_path / "logs").exists()
