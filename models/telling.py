@@ -12,7 +12,7 @@ from models.ranks import Ranks
 from models.records import ModelRef, Reason, Score
 from models.scoring import iso, readable, score_id, served
 from models.settings import Settings
-from models.table import BAND, DUE_AT, EMITTED_AT, LAST_EVENTS, PROBABILITY, REVISION, Mask, Rows, Table
+from models.table import BAND, DUE_AT, EMITTED_AT, LAST_EVENTS, PROBABILITY, REVISION, WATERMARK, Mask, Rows, Table
 
 Served = npt.NDArray[np.float32]
 Stamps = tuple[float, float, float]
@@ -114,5 +114,6 @@ class Teller:
 def idle_rows(table: Table, before: float) -> Rows:
     """Who is out of the cohort and told so, or never was in it, has nothing waiting, and no event since `before`."""
     core = table.core
-    quiet = np.max(core[:, LAST_EVENTS], axis=1) < before
+    # The watermark stands for events that no group remembers the time of.
+    quiet = np.max(core[:, [*LAST_EVENTS, WATERMARK]], axis=1) < before
     return np.flatnonzero(quiet & np.isinf(core[:, DUE_AT]) & np.isin(core[:, BAND], (0.0, LEFT)))

@@ -348,6 +348,17 @@ def test_idle_customers_leave_memory_and_come_back() -> None:
     assert subject.apply(order("gone", 71), "purchases/0", 5) == REPLAYED
 
 
+def test_a_customer_without_any_remembered_time_is_not_idle_at_once() -> None:
+    """Who was only ever named stays in memory as long as others do after their last event."""
+    subject = engine()
+    subject.apply(Event("identify", "identify", "named", START), "clickstream/0", 0)
+    subject.apply(order("c", 0), "purchases/0", 0)
+    flush(subject, 1)
+
+    assert subject.evict(START + 50 * DAY_S, 60 * DAY_S, 10) == []
+    assert [customer_id for customer_id, _ in subject.evict(START + 70 * DAY_S, 60 * DAY_S, 10)] == ["named"]
+
+
 def test_an_evicted_customers_offsets_hold_after_a_restart() -> None:
     """Events that only an evicted customer had seen are not applied again when its source is read once more."""
     subject = engine()
