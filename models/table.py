@@ -173,7 +173,7 @@ class Table:
         found: list[Array] = []
         for i, group in enumerate(GROUPS):
             view = View(
-                group.layout, PARTS[i], block[:, SPANS[i]],
+                PARTS[i], block[:, SPANS[i]],
                 self._bytes(TILES[i], numbers), self._bytes(SKETCHES[i], numbers), now,
             )  # fmt: skip
             found += group.vector(view)

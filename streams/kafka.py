@@ -85,14 +85,11 @@ async def reached(broker: BrokerSettings, start: Callable[[], Awaitable[T]]) -> 
         delay_s = min(2 * delay_s, _LAST_RETRY_S)
 
 
-async def lone_consumer(broker: BrokerSettings, **options: Any) -> AIOKafkaConsumer:
-    """A started consumer outside any group, with more `options` of aiokafka; end it with `close_consumer`.
-
-    Raises as `reached` does.
-    """
+async def started_consumer(broker: BrokerSettings, make: Callable[[], AIOKafkaConsumer]) -> AIOKafkaConsumer:
+    """A started consumer of those that `make` gives; end it with `close_consumer`. Raises as `reached` does."""
 
     async def start() -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(**security_options(broker), enable_auto_commit=False, **options)
+        consumer = make()
         try:
             await consumer.start()
         except BaseException:
@@ -101,6 +98,12 @@ async def lone_consumer(broker: BrokerSettings, **options: Any) -> AIOKafkaConsu
         return consumer
 
     return await reached(broker, start)
+
+
+async def lone_consumer(broker: BrokerSettings, **options: Any) -> AIOKafkaConsumer:
+    """A started consumer outside any group, with more `options` of aiokafka. Raises as `reached` does."""
+    common = security_options(broker) | {"enable_auto_commit": False}
+    return await started_consumer(broker, lambda: AIOKafkaConsumer(**common, **options))
 
 
 def group_id(settings: Settings, part: str = "") -> str:

@@ -7,14 +7,14 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from models.features.layout import DAY_S, SCALE, Array, Integers, Layout, Parts
+from models.features.layout import DAY_S, SCALE, Array, Integers, Parts
 from models.features.sketch import distinct
 
 Mask = npt.NDArray[np.bool_]
 
 
 class View:
-    """`columns` is (customers x layout.columns), `tiles` and `sketches` hold one `bytes` per customer.
+    """`columns` is (customers x columns of the layout), `tiles` and `sketches` hold one `bytes` per customer.
 
     `now` is epoch seconds: one for all, or one per customer. Every method answers with one number per customer.
     Windows are UTC calendar days including today.
@@ -22,14 +22,13 @@ class View:
 
     def __init__(
         self,
-        layout: Layout,
         parts: Parts,
         columns: Array,
         tiles: list[bytes],
         sketches: list[bytes],
         now: float | Array,
     ) -> None:
-        self._layout, self._parts, self._columns, self._sketches = layout, parts, columns, sketches
+        self._parts, self._columns, self._sketches = parts, columns, sketches
         self._size = len(columns)
         self._now = np.broadcast_to(np.asarray(now, dtype=np.float64), (self._size,))
         dtype = parts.tile_dtype

@@ -23,7 +23,7 @@ from mode import Service
 
 from streams.chunks.chunk import Chunk
 from streams.chunks.tracker import ChunkTracker
-from streams.kafka import close_consumer, group_options, reached
+from streams.kafka import close_consumer, group_options, started_consumer
 
 _IDLE_WAIT_S = 0.05
 _COMMIT_WITHIN_S, _LOOK_AGAIN_S = 10.0, 0.1
@@ -49,16 +49,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Called by Faust at the start, in the thread."""
         self.time_started = time.monotonic()
-        self._consumer = await reached(cast("Any", self.app).ebbtide_settings.broker, self._connected)
-
-    async def _connected(self) -> aiokafka.AIOKafkaConsumer:
-        consumer = self._create_consumer(loop=self.thread_loop)
-        try:
-            await consumer.start()
-        except BaseException:
-            await close_consumer(consumer)
-            raise
-        return consumer
+        broker = cast("Any", self.app).ebbtide_settings.broker
+        self._consumer = await started_consumer(broker, lambda: self._create_consumer(loop=self.thread_loop))
 
     async def on_thread_stop(self) -> None:
         """Called by Faust at the end, in the thread."""
