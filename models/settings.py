@@ -111,7 +111,12 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
     """The learner."""
 
     min_labels: Count = 200
-    min_positives: Count = 30
+    min_positives: Count = 50
+    promotion: Literal["auto", "manual"] = "auto"
+    promotion_error: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    promotion_block: Count = 10
+    max_fresh: Annotated[int, Meta(ge=0)] = 1
+    keep_versions: Annotated[int, Meta(ge=2, le=100)] = 10
     learning_rate: Positive = 0.002
     l2: NotNegative = 0.0
     publish_every_s: Positive = 1.0
