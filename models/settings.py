@@ -124,6 +124,15 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
     max_waiting: Count = 200_000
 
 
+class OfferSettings(Section, frozen=True, kw_only=True):
+    """What a retention campaign costs and brings; money in one currency. The defaults are those of the literature."""
+
+    contact_cost: NotNegative = 1.0
+    offer_cost: NotNegative = 10.0
+    acceptance: Share = 0.3
+    customer_value: NotNegative = 200.0
+
+
 class WarehouseSettings(Section, frozen=True, kw_only=True):
     """The DuckDB writer and its snapshots."""
 
@@ -169,6 +178,7 @@ class Settings(Section, frozen=True, kw_only=True):
     label: LabelSettings = LabelSettings()
     score: ScoreSettings = ScoreSettings()
     trainer: TrainerSettings = TrainerSettings()
+    offer: OfferSettings = OfferSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import msgspec
 import numpy as np
@@ -66,17 +67,48 @@ def test_log_loss_and_brier_are_plain_means(pairs: Pairs) -> None:
 
 @given(PAIRS)
 def test_ece_is_the_weighted_gap_of_equal_bins(pairs: Pairs) -> None:
-    """ECE equals sorting, cutting into 15 nearly equal bins, and weighing each bin's gap by its share."""
-    ranked = sorted(pairs, key=lambda pair: pair[1])
-    bins, count = min(15, len(ranked)), len(ranked)
-    total, start = 0.0, 0
-    for i in range(bins):
-        size = count // bins + (i < count % bins)
-        part = ranked[start : start + size]
-        total += size / count * abs(sum(p for _, p in part) / size - sum(y for y, _ in part) / size)
-        start += size
+    """ECE equals putting each distinct probability into the bin of its middle rank, and weighing each bin's gap."""
+    bins: dict[int, list[tuple[int, float]]] = {}
+    for y, p in pairs:
+        below, level = sum(q < p for _, q in pairs), sum(q == p for _, q in pairs)
+        bins.setdefault(int((below + level / 2) / len(pairs) * 15), []).append((y, p))
+    total = sum(abs(sum(p for _, p in part) - sum(y for y, _ in part)) for part in bins.values())
 
-    assert same(evaluation.ece(*arrays(pairs)), total if count else math.nan)
+    assert same(evaluation.ece(*arrays(pairs)), total / len(pairs) if pairs else math.nan)
+
+
+@given(PAIRS, st.randoms(use_true_random=False), st.sampled_from([1, 3, 0.1, 0.5, 1.0]))
+def test_no_measure_depends_on_the_order_of_the_examples(pairs: Pairs, chance: random.Random, top: float) -> None:
+    """Shuffled examples give the same figures, however many scores are equal."""
+    shuffled = list(pairs)
+    chance.shuffle(shuffled)
+    measures = [
+        evaluation.auc,
+        evaluation.average_precision,
+        evaluation.log_loss,
+        evaluation.brier,
+        evaluation.ece,
+        lambda y, p: evaluation.precision_at(y, p, top),
+        lambda y, p: evaluation.recall_at(y, p, top),
+        lambda y, p: evaluation.lift_at(y, p, top),
+    ]
+
+    assert all(same(measure(*arrays(pairs)), measure(*arrays(shuffled))) for measure in measures)
+
+
+@given(PAIRS.filter(bool), st.integers(1, 50))
+def test_precision_and_recall_at_the_top_are_means_over_the_ways_to_break_ties(pairs: Pairs, top: int) -> None:
+    """With equal scores in both orders, positives first and last, the figure lies between, and is theirs if equal."""
+    labels, scores = arrays(pairs)
+    size = min(top, len(pairs))
+    hits = [
+        sum(y for y, _ in sorted(pairs, key=lambda pair: (-pair[1], sign * pair[0]))[:size]) for sign in (1, -1)
+    ]  # the fewest positives that ties allow, then the most
+
+    found = evaluation.precision_at(labels, scores, top) * size
+    assert min(hits) - 1e-9 <= found <= max(hits) + 1e-9
+    if labels.any():
+        assert evaluation.recall_at(labels, scores, top) == pytest.approx(found / labels.sum())
 
 
 def test_lift_is_the_rate_at_the_top_over_the_rate_of_all() -> None:
@@ -85,10 +117,14 @@ def test_lift_is_the_rate_at_the_top_over_the_rate_of_all() -> None:
     scores = np.linspace(1.0, 0.0, 20)
 
     assert evaluation.lift_at(labels, scores, 0.2) == pytest.approx(2.5)
+    assert evaluation.lift_at(labels, scores, 4) == pytest.approx(2.5)
+    assert evaluation.top_decile_lift(labels, scores) == pytest.approx(5.0)
     assert evaluation.lift_at(labels, scores, 1.0) == pytest.approx(1.0)
     assert math.isnan(evaluation.lift_at(labels * 0, scores, 0.2))
     with pytest.raises(ValueError, match="share of 0"):
         evaluation.lift_at(labels, scores, 0.0)
+    with pytest.raises(ValueError, match="top of 0 examples"):
+        evaluation.precision_at(labels, scores, 0)
 
 
 def progressive(pairs: Pairs) -> ProgressiveMetrics:
