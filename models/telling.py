@@ -85,7 +85,7 @@ class Teller:
             self.ranks.percentiles(told).tolist(), readable(x).tolist(),
             offsets_of(table, rows.tolist(), self._sources), strict=True,
         )  # fmt: skip
-        ref = ModelRef(model.source, model.version)
+        ref = ModelRef(model.champion, model.version)
         return [
             Score(
                 score_id=score_id(table.ids[row], int(revision), as_of, model.version),

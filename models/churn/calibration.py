@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.churn.record import CalibrationForm
-
 #: Log-odds are kept inside this range, so that a probability is never exactly 0 or 1.
 LOGIT_LIMIT = 30.0
+_LARGEST = 1e100
 _INTERCEPT_RATE = 0.001
 _SLOPE_RATE = 0.0003
 _MIN_SLOPE = 0.05
 _KEEP = 1.0 - 1.0 / 2_000.0
+
+
+class CalibrationForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Platt's map on the logit: slope * logit + intercept; the identity when not `used`."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    used: bool = False
 
 
 def sigmoid(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -33,6 +41,14 @@ def logit(probability: npt.NDArray[Any] | float) -> npt.NDArray[np.float64]:
 def calibrate(form: CalibrationForm, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The corrected log-odds; the same ones when the map is not in use."""
     return form.slope * logits + form.intercept if form.used else logits
+
+
+def calibration_faults(form: CalibrationForm) -> Iterator[str]:
+    """Every reason not to use the map."""
+    if not (abs(form.slope) <= _LARGEST and abs(form.intercept) <= _LARGEST):
+        yield "it holds a number that is not finite or beyond 1e100"
+    if not form.slope > 0.0:
+        yield f"slope {form.slope} would turn the order round (allowed: above 0)"
 
 
 class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):

@@ -15,10 +15,13 @@ import numpy as np
 
 from models.churn import record as records
 from models.churn.calibration import PlattLearner, RecentLoss
+from models.churn.forms.prior import PriorForm
+from models.churn.forms.rule import EDGES_DAYS, RuleForm, initial_rule
 from models.churn.logistic import LogisticLearner, LogisticState
 from models.churn.prior import Prior
-from models.churn.record import Column, InvalidModel, ModelRecord, RuleForm
-from models.churn.rule import EDGES_DAYS, RuleLearner, initial_rule
+from models.churn.record import InvalidModel, ModelRecord
+from models.churn.rule import RuleLearner
+from models.churn.scaling import Column
 from models.churn.serving import ServingModel
 from models.evaluation import ProgressiveMetrics
 from models.features.base import Feature
@@ -26,7 +29,7 @@ from models.records import Example
 from models.settings import LabelSettings, TrainerSettings
 
 PREDICTORS = ("emitted", "rule", "prior")
-_FORMAT = 1
+_FORMAT = 2
 #: A model in use is replaced by the rule only when it is clearly worse, so that noise does not make them alternate.
 _PATIENCE_NATS = 0.005
 _CALIBRATION_GAIN_NATS = 0.0005
@@ -41,7 +44,7 @@ class LearnerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     fingerprint: str
     examples: int = 0
     positives: int = 0
-    source: Literal["rule", "logistic"] = "rule"
+    champion: Literal["rule", "logistic"] = "rule"
     prior: Prior
     rule: RuleLearner
     calibration: PlattLearner
@@ -85,9 +88,9 @@ class Learner:
         return self._state.positives
 
     @property
-    def source(self) -> Literal["rule", "logistic"]:
+    def champion(self) -> Literal["rule", "logistic"]:
         """What is served now."""
-        return self._state.source
+        return self._state.champion
 
     def learn(self, example: Example) -> None:
         """Test on the emitted probabilities, then learn.
@@ -114,14 +117,14 @@ class Learner:
         state.prior.learn(label)
         state.examples += 1
         state.positives += label
-        state.source = self._earned()
+        state.champion = self._earned()
 
     def serving(self, offset: int) -> ServingModel:
         """The model to publish. `offset` is that of the last example read."""
-        state = self._state
+        state, prior = self._state, self._state.prior.probability
         record = ModelRecord(
             key=state.key,
-            source=state.source,
+            champion=state.champion,
             feature_version=state.feature_version,
             fingerprint=state.fingerprint,
             columns=self._columns,
@@ -130,10 +133,13 @@ class Learner:
             offset=offset,
             examples=state.examples,
             positives=state.positives,
-            prior=state.prior.probability,
-            rule=RuleForm(columns=self._rule_columns, edges=EDGES_DAYS, rates=tuple(state.rule.rates)),
-            logistic=self._logistic.form(),
-            calibration=state.calibration.form(),
+            forms={
+                "prior": PriorForm(rate=prior),
+                "rule": RuleForm(self._rule_columns, EDGES_DAYS, tuple(state.rule.rates), unknown=prior),
+                "logistic": self._logistic.form(),
+            },
+            calibrations={"logistic": state.calibration.form()},
+            typical=self._logistic.typical(),
             metrics=self.metrics(),
         )
         return ServingModel(records.seal(record))
@@ -201,7 +207,7 @@ class Learner:
     def _earned(self) -> Literal["rule", "logistic"]:
         losses = self._state.losses
         own = losses["calibrated" if self._state.calibration.used else "logistic"].mean
-        patience = _PATIENCE_NATS if self._state.source == "logistic" else 0.0
+        patience = _PATIENCE_NATS if self._state.champion == "logistic" else 0.0
         return "logistic" if self._enough() and own <= losses["rule"].mean + patience else "rule"
 
     def _enough(self) -> bool:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from river import linear_model, optim
 from river.utils import VectorDict
 
-from models.churn.prior import INITIAL_PRIOR
-from models.churn.record import LinearForm
-from models.churn.scaling import CLIP, Scaler, Transforms, Vector, inverse, standardise
+from models.churn.forms.linear import LinearForm
+from models.churn.forms.prior import INITIAL_PRIOR
+from models.churn.scaling import CLIP, Scaler, Transforms, Vector
 from models.features.base import Feature
 from models.settings import TrainerSettings
 
@@ -28,33 +28,6 @@ _INITIAL_INTERCEPT = float(np.log(INITIAL_PRIOR / (1.0 - INITIAL_PRIOR)))
 #: Weights enter the average in blocks; the average spans about 10,000 examples once there are that many.
 _BLOCK_EXAMPLES = 16
 _AVERAGE_SHARE = _BLOCK_EXAMPLES / 10_000
-
-
-def initial_logistic(columns: int) -> LinearForm:
-    """A model that knows nothing but the assumed base rate."""
-    zeros = (0.0,) * columns
-    return LinearForm(weights=zeros, means=zeros, deviations=zeros, intercept=_INITIAL_INTERCEPT, clip=CLIP)
-
-
-class LinearScorer:
-    """A `LinearForm` ready to be applied to matrices."""
-
-    def __init__(self, form: LinearForm, transforms: Transforms) -> None:
-        self._transforms = transforms
-        self._weights, self._means = np.array(form.weights), np.array(form.means)
-        self._inverses = inverse(np.array(form.deviations))
-        self._intercept, self._clip = form.intercept, form.clip
-
-    def contributions(self, x: npt.NDArray[Any]) -> Vector:
-        """Log-odds that each column adds against the average customer; 0 where the value is not known."""
-        z = standardise(self._transforms.apply(x), self._means, self._inverses, self._clip)
-        moved: Vector = np.where(np.isnan(z), 0.0, z) * self._weights
-        return moved
-
-    def logits(self, x: npt.NDArray[Any]) -> Vector:
-        """Log-odds per row. Summed row by row, so a row's result does not depend on its neighbours."""
-        logits: Vector = self.contributions(x).sum(axis=1) + self._intercept
-        return logits
 
 
 class LogisticState(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,6 +77,11 @@ class LogisticLearner:
     def present_form(self) -> LinearForm:
         """The weights as River has them now, without averaging."""
         return self._form(self._present(), float(self._model.intercept))
+
+    def typical(self) -> tuple[float | None, ...]:
+        """Per column the raw value of its mean transformed value, which scores 0; None where none was known."""
+        usual = np.round(self._transforms.undo(self._scaler.means), 4).tolist()
+        return tuple(value if count else None for value, count in zip(usual, self._scaler.counts.tolist(), strict=True))
 
     def state(self) -> LogisticState:
         return LogisticState(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-#: Share of leavers that is assumed before any label is known, and how many examples that belief is worth.
-INITIAL_PRIOR = 0.15
+from models.churn.forms.prior import INITIAL_PRIOR
+
+#: How many examples the belief in the initial rate is worth.
 _PSEUDO_EXAMPLES = 20.0
 #: After so many further examples one example weighs half.
 _HALF_LIFE_EXAMPLES = 20_000.0

@@ -14,80 +14,51 @@ from typing import Literal
 
 import msgspec
 
-from models.features.base import Feature, Transform
+from models.churn.calibration import CalibrationForm, calibration_faults
+from models.churn.forms import PRIOR, RULE, Form, form_faults
+from models.churn.forms.base import sane
+from models.churn.forms.prior import PriorForm
+from models.churn.forms.rule import RuleForm
+from models.churn.scaling import Column
+from models.features.base import Feature
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 4_000_000
 MAX_FEATURES = 2_000
-MAX_BINS = 200
-#: Numbers beyond this size are refused, so that no sum of products can overflow; deviations below its inverse are too.
-LARGEST = 1e100
+MAX_FORMS = 16
 
 
 class InvalidModel(ValueError):  # noqa: N818 - reads as what it is at every raise
     """A model record, or a checkpoint, that must not be used. The message names every fault found."""
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input of the model, in the order of the vector."""
-
-    name: str
-    transform: Transform
-
-
-class RuleForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The recency rule: the rate of the bin in which the largest known value of `columns` lies, in days.
-
-    `edges` are the inner bin edges (a value equal to an edge lies right of it), `rates` the probability per bin,
-    one more than edges, never falling.
-    """
-
-    columns: tuple[str, ...]
-    edges: tuple[float, ...]
-    rates: tuple[float, ...]
-
-
-class LinearForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Logistic regression: logit = intercept + sum of weight * z, z = (t(x) - mean) / deviation, within +-clip."""
-
-    weights: tuple[float, ...]
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
-    intercept: float
-    clip: float
-
-
-class CalibrationForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Platt's map on the logit: slope * logit + intercept; the identity when not `used`."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-    used: bool = False
-
-
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that scoring needs, and where it came from.
 
-    `offset` is the offset on topic `examples` of the last example that is part of the model, -1 for none.
+    `champion` names the one of `forms` that is served and `move` says why. `rule` and `prior` are always among the
+    forms; all others are learned, and `calibrations` corrects the log-odds of those it names. `typical` is what is
+    usual per column, in the column's unit, None where that is not known; empty if nothing is. `offset` is the offset
+    on topic `examples` of the last example that is part of the model, -1 for none.
     """
 
     format: int = FORMAT
     version: str = ""
     sha256: str = ""
     key: str
-    source: Literal["rule", "logistic"]
+    champion: str
+    move: str = ""
     feature_version: str
     fingerprint: str
     columns: tuple[Column, ...]
     label_kind: Literal["cancellation", "inactivity"]
     horizon_days: float
+    gap_days: float = 0.0
     offset: int = -1
     examples: int = 0
     positives: int = 0
-    prior: float
-    rule: RuleForm
-    logistic: LinearForm
-    calibration: CalibrationForm = CalibrationForm()
+    forms: dict[str, Form]
+    calibrations: dict[str, CalibrationForm] = {}
+    typical: tuple[float | None, ...] = ()
     metrics: dict[str, float] = {}
 
 
@@ -101,16 +72,16 @@ def fingerprint(features: Iterable[Feature | Column]) -> str:
     return hashlib.sha256(_encoder.encode(listed)).hexdigest()[:16]
 
 
-def label_key(kind: str, horizon_days: float) -> str:
-    """The record key of a label's model, e.g. `inactivity-30d`."""
-    return f"{kind}-{horizon_days:g}d"
+def label_key(kind: str, horizon_days: float, gap_days: float = 0.0) -> str:
+    """The record key of a label's model, e.g. `inactivity-30d`, with a gap `inactivity-30d-gap7d`."""
+    return f"{kind}-{horizon_days:g}d" + (f"-gap{gap_days:g}d" if gap_days else "")
 
 
 def seal(record: ModelRecord) -> ModelRecord:
-    """The record with its hash, and a version made of source, examples learned and hash."""
+    """The record with its hash, and a version made of champion, examples learned and hash."""
     record = _decoder.decode(_encoder.encode(record))  # as a reader will have it: no integer where a float belongs
     digest = _digest(record)
-    version = f"{record.source}-{record.examples}-{digest[:10]}"
+    version = f"{record.champion}-{record.examples}-{digest[:10]}"
     return msgspec.structs.replace(record, sha256=digest, version=version)
 
 
@@ -150,21 +121,14 @@ def faults(record: ModelRecord) -> Iterator[str]:
         yield f"version is not that of the content ('{sealed.version}')"
     yield from _label_faults(record)
     yield from _column_faults(record)
-    yield from _linear_faults(record.logistic, len(record.columns))
-    yield from _rule_faults(record.rule, {column.name for column in record.columns})
-    if not 0.0 < record.prior < 1.0:
-        yield f"prior {record.prior} is not a probability (allowed: between 0 and 1, both excluded)"
-    numbers = (record.calibration.slope, record.calibration.intercept, *record.metrics.values())
-    if not all(map(_sane, numbers)):
-        yield "calibration or metrics hold a number that is not finite or beyond 1e100"
-    if not record.calibration.slope > 0.0:
-        yield f"calibration slope {record.calibration.slope} would turn the order round (allowed: above 0)"
+    yield from _form_faults(record)
+    if len(record.typical) not in (0, len(record.columns)):
+        yield f"{len(record.typical)} typical values for {len(record.columns)} columns (allowed: none, or one each)"
+    numbers = (*record.metrics.values(), *(value for value in record.typical if value is not None))
+    if not all(map(sane, numbers)):
+        yield "metrics or typical values hold a number that is not finite or beyond 1e100"
     if record.offset < -1 or not 0 <= record.positives <= record.examples:
         yield f"offset {record.offset}, examples {record.examples}, positives {record.positives} do not fit together"
-
-
-def _sane(number: float) -> bool:
-    return abs(number) <= LARGEST
 
 
 def _digest(record: ModelRecord) -> str:
@@ -172,10 +136,13 @@ def _digest(record: ModelRecord) -> str:
 
 
 def _label_faults(record: ModelRecord) -> Iterator[str]:
+    key = label_key(record.label_kind, record.horizon_days, record.gap_days)
     if not (math.isfinite(record.horizon_days) and record.horizon_days > 0):
         yield f"horizon of {record.horizon_days} days is not possible (allowed: above 0)"
-    elif record.key != label_key(record.label_kind, record.horizon_days):
-        yield f"key '{record.key[:80]}' is not '{label_key(record.label_kind, record.horizon_days)}'"
+    elif not (math.isfinite(record.gap_days) and record.gap_days >= 0):
+        yield f"gap of {record.gap_days} days is not possible (allowed: from 0)"
+    elif record.key != key:
+        yield f"key '{record.key[:80]}' is not '{key}'"
 
 
 def _column_faults(record: ModelRecord) -> Iterator[str]:
@@ -188,25 +155,17 @@ def _column_faults(record: ModelRecord) -> Iterator[str]:
         yield f"fingerprint '{record.fingerprint[:80]}' is not that of the columns ('{fingerprint(record.columns)}')"
 
 
-def _linear_faults(form: LinearForm, columns: int) -> Iterator[str]:
-    for name, numbers in (("weights", form.weights), ("means", form.means), ("deviations", form.deviations)):
-        if len(numbers) != columns:
-            yield f"logistic has {len(numbers)} {name} for {columns} columns"
-        if not all(map(_sane, numbers)):
-            yield f"logistic {name} hold a number that is not finite or beyond 1e100"
-    if any(deviation != 0.0 and deviation < 1.0 / LARGEST for deviation in form.deviations):
-        yield "logistic deviations hold a negative number or one too small to divide by (allowed: 0, or 1e-100 up)"
-    if not (_sane(form.intercept) and _sane(form.clip) and form.clip > 0):
-        yield f"logistic intercept {form.intercept} and clip {form.clip} must be finite, clip above 0"
-
-
-def _rule_faults(rule: RuleForm, names: set[str]) -> Iterator[str]:
-    for name in rule.columns:
-        if name not in names:
-            yield f"rule column '{name[:80]}' is not a column of the model"
-    if len(rule.rates) != len(rule.edges) + 1 or len(rule.rates) > MAX_BINS:
-        yield f"rule has {len(rule.rates)} rates for {len(rule.edges)} edges (allowed: one more, up to {MAX_BINS})"
-    if not all(map(_sane, rule.edges)) or list(rule.edges) != sorted(set(rule.edges)):
-        yield "rule edges are not finite and rising"
-    if not all(0.0 < rate < 1.0 for rate in rule.rates) or list(rule.rates) != sorted(rule.rates):
-        yield "rule rates are not probabilities that never fall"
+def _form_faults(record: ModelRecord) -> Iterator[str]:
+    forms = record.forms
+    if not isinstance(forms.get(RULE), RuleForm) or not isinstance(forms.get(PRIOR), PriorForm):
+        yield "a form of type rule named 'rule' and one of type prior named 'prior' are needed"
+    if len(forms) > MAX_FORMS:
+        yield f"{len(forms)} forms (allowed: up to {MAX_FORMS})"
+    if record.champion not in forms:
+        yield f"champion '{record.champion[:80]}' is not one of the forms"
+    yield from form_faults(forms, record.columns)
+    for name, form in record.calibrations.items():
+        if name not in forms or name in (RULE, PRIOR):
+            yield f"calibration of '{name[:80]}', which is not a learned form"
+        for fault in calibration_faults(form):
+            yield f"calibration of '{name[:80]}': {fault}"

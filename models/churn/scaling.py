@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.churn.record import Column
-from models.features.base import Feature
+from models.features.base import Feature, Transform
 
 Vector = npt.NDArray[np.float64]
 
 #: Standardised values are kept inside this range: one absurd value moves neither the model nor a score far.
 CLIP = 5.0
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input of a model, in the order of the vector."""
+
+    name: str
+    transform: Transform
 
 
 class Transforms:
@@ -28,6 +35,11 @@ class Transforms:
         values = np.array(x, dtype=np.float64, order="C")
         logs = np.copysign(np.log1p(np.abs(values)), values)
         return np.where(self._log1p, logs, values)
+
+    def undo(self, values: Vector) -> Vector:
+        """The raw row of a transformed one."""
+        raw = np.copysign(np.expm1(np.abs(values)), values)
+        return np.where(self._log1p, raw, values)
 
 
 class Scaler:

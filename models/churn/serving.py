@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from models.churn import record as records
-from models.churn.calibration import calibrate, logit, sigmoid
-from models.churn.logistic import LinearScorer, initial_logistic
-from models.churn.prior import INITIAL_PRIOR
-from models.churn.record import Column, InvalidModel, ModelRecord
-from models.churn.rule import initial_rule, rule_probability
-from models.churn.scaling import Transforms
+from models.churn.calibration import calibrate, sigmoid
+from models.churn.forms import PRIOR, RULE, scorers
+from models.churn.forms.base import Matrix, Scorer, Vector
+from models.churn.forms.prior import INITIAL_PRIOR, PriorForm
+from models.churn.forms.rule import RuleForm, RuleScorer, initial_rule
+from models.churn.record import InvalidModel, ModelRecord
+from models.churn.scaling import Column
 from models.features.base import Feature
 from models.records import ModelRef, Reason
 from models.settings import LabelSettings
-
-Matrix = npt.NDArray[np.floating[Any]]
-Vector = npt.NDArray[np.float64]
 
 
 class Scored(NamedTuple):
@@ -33,33 +31,40 @@ class Scored(NamedTuple):
 
 
 class ServingModel:
-    """One immutable published model. Equal bytes give equal scores, row by row, in any batch."""
+    """One immutable published model. Equal bytes give equal scores, row by row, in any batch.
+
+    `learned` are the names of the forms besides rule and prior, in order.
+    """
 
     def __init__(self, record: ModelRecord) -> None:
         """Take a checked record; use `from_record` for bytes from outside."""
         self.record = record
-        self.version, self.source, self.key = record.version, record.source, record.key
-        self.feature_version = record.feature_version
-        names = [column.name for column in record.columns]
-        self._names = names
-        self._rule_columns = [names.index(name) for name in record.rule.columns]
-        self._linear = LinearScorer(record.logistic, Transforms(record.columns))
+        self.version, self.champion, self.key = record.version, record.champion, record.key
+        self.feature_version, self.horizon_days = record.feature_version, record.horizon_days
+        self.learned = tuple(sorted(name for name in record.forms if name not in (RULE, PRIOR)))
+        self._names = [column.name for column in record.columns]
+        self._rule = RuleScorer(cast("RuleForm", record.forms[RULE]), self._names)
+        self._prior = cast("PriorForm", record.forms[PRIOR])
 
     @staticmethod
-    def initial(features: Sequence[Feature], feature_version: str, label: LabelSettings) -> ServingModel:
-        """The model before any label: the built-in recency rule."""
+    def initial(
+        features: Sequence[Feature], feature_version: str, label: LabelSettings, horizon_days: float | None = None
+    ) -> ServingModel:
+        """The model before any label: the built-in recency rule. The horizon is the label's own if none is given."""
         columns = tuple(Column(feature.name, feature.transform) for feature in features)
+        horizon = label.horizon_days if horizon_days is None else horizon_days
         record = ModelRecord(
-            key=records.label_key(label.kind, label.horizon_days),
-            source="rule",
+            key=records.label_key(label.kind, horizon),
+            champion=RULE,
             feature_version=feature_version,
             fingerprint=records.fingerprint(columns),
             columns=columns,
             label_kind=label.kind,
-            horizon_days=label.horizon_days,
-            prior=INITIAL_PRIOR,
-            rule=initial_rule([column.name for column in columns], label.kind),
-            logistic=initial_logistic(len(columns)),
+            horizon_days=horizon,
+            forms={
+                PRIOR: PriorForm(rate=INITIAL_PRIOR),
+                RULE: initial_rule([column.name for column in columns], label.kind),
+            },
         )
         return ServingModel(records.seal(record))
 
@@ -89,17 +94,18 @@ class ServingModel:
         ValueError
             When the number of columns is not the model's.
         """
-        if x.ndim != 2 or x.shape[1] != len(self._names):
-            raise ValueError(
-                f"matrix of shape {x.shape} does not fit model '{self.version}' of {len(self._names)} columns"
-            )
-        rule = rule_probability(self.record.rule, self._rule_columns, x, self.record.prior)
-        if self.source == "rule":
-            probability = rule
-        else:
-            probability = sigmoid(calibrate(self.record.calibration, self._linear.logits(x)))
-        prior = np.full(len(x), self.record.prior)
-        return Scored(probability, rule, prior, ModelRef(name=self.source, version=self.version))
+        self._check(x)
+        rule = self._rule.probabilities(x)
+        probability = rule
+        if self.champion != RULE:
+            probability = sigmoid(self._calibrated(self._scorers[self.champion].logits(x)))
+        prior = np.full(len(x), self._prior.rate)
+        return Scored(probability, rule, prior, ModelRef(name=self.champion, version=self.version))
+
+    def own(self, x: Matrix) -> dict[str, Vector]:
+        """What each learned form says of the rows of `x`, before calibration. Raises ValueError as `score` does."""
+        self._check(x)
+        return {name: sigmoid(self._scorers[name].logits(x)) for name in self.learned}
 
     def reasons(self, x: Matrix, top: int) -> list[tuple[Reason, ...]]:
         """For each row of `x` up to `top` columns that moved its log-odds most against the average customer.
@@ -109,10 +115,7 @@ class ServingModel:
         """
         if not len(x):
             return []
-        if self.source == "rule":
-            return self._rule_reasons(x)
-        slope = self.record.calibration.slope if self.record.calibration.used else 1.0
-        sizes = self._linear.contributions(x) * slope
+        sizes = self.contributions(x)
         # Sorted by the last key first: what raises before what lowers, then by size, then as in the vector.
         order = np.lexsort((-np.abs(sizes), sizes < 0.0), axis=1)[:, : top + int((sizes == 0.0).sum(axis=1).max())]
         moves = np.take_along_axis(sizes, order, axis=1)
@@ -123,24 +126,40 @@ class ServingModel:
             for row, columns, effects in zip(x, order.tolist(), moves.tolist(), strict=True)
         ]
 
+    @cached_property
+    def base(self) -> float:
+        """The champion's log-odds of the average customer, calibrated."""
+        return float(self._calibrated(np.array([self._scorers[self.champion].base]))[0])
+
+    def contributions(self, x: Matrix) -> Vector:
+        """Calibrated log-odds that each column adds to `base` (rows x columns). They add up to the row's log-odds."""
+        scorer = self._scorers[self.champion]
+        moved = scorer.contributions(x)
+        if self.champion not in self.record.calibrations:
+            return moved
+        form = self.record.calibrations[self.champion]
+        scaled: Vector = moved * (form.slope if form.used else 1.0)
+        return scaled
+
+    @cached_property
+    def _scorers(self) -> dict[str, Scorer]:
+        return scorers(self.record.forms, self.record.columns)
+
+    def _calibrated(self, logits: Vector) -> Vector:
+        form = self.record.calibrations.get(self.champion)
+        return logits if form is None else calibrate(form, logits)
+
+    def _check(self, x: Matrix) -> None:
+        if x.ndim != 2 or x.shape[1] != len(self._names):
+            raise ValueError(
+                f"matrix of shape {x.shape} does not fit model '{self.version}' of {len(self._names)} columns"
+            )
+
     def _told(self, row: Matrix, moved: list[tuple[int, float]]) -> tuple[Reason, ...]:
         return tuple(
             Reason(rank, self._names[column], _known(row[column]), size)
             for rank, (column, size) in enumerate(moved, start=1)
         )
-
-    def _rule_reasons(self, x: Matrix) -> list[tuple[Reason, ...]]:
-        """The column that the rule read of each row, with its rate against the prior's log-odds."""
-        rule = rule_probability(self.record.rule, self._rule_columns, x, self.record.prior)
-        sizes = (logit(rule) - logit(self.record.prior)).tolist()
-        silences = np.where(np.isnan(x[:, self._rule_columns]), -np.inf, x[:, self._rule_columns])
-        read, longest = np.argmax(silences, axis=1).tolist(), np.max(silences, axis=1).tolist()
-        return [
-            (Reason(1, self._names[self._rule_columns[column]], round(silence, 4), size),)
-            if size and silence >= 0.0
-            else ()
-            for column, silence, size in zip(read, longest, sizes, strict=True)
-        ]
 
 
 def _known(value: Any) -> float | None:

@@ -71,7 +71,7 @@ class TrainerSignals:
         learner, metrics = core.learner, core.learner.metrics()
         self._waiting.set(len(core.waiting))
         for source in ("rule", "logistic"):
-            self._served.labels(source).set(float(source == learner.source))
+            self._served.labels(source).set(float(source == learner.champion))
         for measure, gauge in self._progressive.items():
             for predictor in PREDICTORS:
                 if (value := metrics.get(f"{measure}_{predictor}")) is not None:
@@ -82,6 +82,6 @@ class TrainerSignals:
             waiting=len(core.waiting),
             released_early=core.waiting.early,
             skipped=dict(core.skipped),
-            served=learner.source,
+            served=learner.champion,
             metrics=metrics,
         )

@@ -279,7 +279,7 @@ class Partition:
     def _take_model(self) -> None:
         model = self._model()
         if model is not self.engine.model:
-            switched = model.source != self.engine.model.source
+            switched = model.champion != self.engine.model.champion
             self.engine.model = model
             if switched and self._clock.runs_alone:
                 self.engine.recheck_all()

@@ -151,7 +151,7 @@ class Worker:
             self._signals.tick(lag, joined=self._joined and self._app is not None and self._app.in_touch())
 
     def _use_model(self, model: ServingModel) -> None:
-        log.info("serving model %s (%s)", model.version, model.source)
+        log.info("serving model %s (%s)", model.version, model.champion)
         self._model = model
 
     async def _guard(self, work: Any) -> None:

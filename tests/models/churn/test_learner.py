@@ -75,8 +75,8 @@ def test_the_rule_is_served_until_there_are_enough_labels() -> None:
     one_class = taught([example(row, 0) for row in vectors(1500)])
     strict = taught(EXAMPLES, learner(TrainerSettings(min_positives=2000)))
 
-    assert [subject.serving(0).source for subject in (few, one_class, strict)] == ["rule"] * 3
-    assert taught(EXAMPLES).serving(0).source == "logistic"
+    assert [subject.serving(0).champion for subject in (few, one_class, strict)] == ["rule"] * 3
+    assert taught(EXAMPLES).serving(0).champion == "logistic"
 
 
 def test_the_rule_is_served_where_it_is_better() -> None:
@@ -86,7 +86,7 @@ def test_the_rule_is_served_where_it_is_better() -> None:
     drawn = ((silence > 13) & (np.random.default_rng(2).random(3000) < 0.95)).astype(int)
     subject = taught([example(row, int(label)) for row, label in zip(x, drawn, strict=True)])
 
-    assert subject.source == "rule"
+    assert subject.champion == "rule"
 
 
 def test_the_learned_model_comes_close_to_the_best_possible() -> None:
@@ -97,7 +97,7 @@ def test_the_learned_model_comes_close_to_the_best_possible() -> None:
     scored = model.score(x)
     best = evaluation.log_loss(drawn, truth(x))
 
-    assert model.source == "logistic"
+    assert model.champion == "logistic"
     assert evaluation.log_loss(drawn, scored.probability) < best + 0.01
     assert evaluation.log_loss(drawn, scored.rule) > best + 0.05
     assert evaluation.ece(drawn, scored.probability) < 0.03
@@ -142,13 +142,13 @@ def broken(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("format", 2, "format '2'"),
+        ("format", 1, "format '1'"),
         ("key", "cancellation-30d", "key 'cancellation-30d'"),
         ("feature_version", "samples-0", "feature_version 'samples-0'"),
         ("fingerprint", "0", "fingerprint '0'"),
         ("extra", 1, "unknown field"),
         ("examples", "many", "Expected `int`"),
-        ("source", "pickle", "Invalid enum value"),
+        ("champion", "pickle", "Invalid enum value"),
         ("losses", {}, "losses"),
         ("metrics", {}, "metrics"),
         ("rule.rates", [0.5], "bins"),
@@ -184,4 +184,4 @@ def test_it_learns_without_any_silence_feature() -> None:
     scored = model.score(vectors(5)[:, 2:])
 
     assert scored.rule.tolist() == scored.prior.tolist()
-    assert model.source == "logistic"
+    assert model.champion == "logistic"

@@ -10,11 +10,13 @@ import pytest
 from river import base, compose, linear_model, optim, preprocessing
 
 from models.churn.calibration import sigmoid
-from models.churn.logistic import LinearScorer, LogisticLearner, LogisticState
-from models.churn.scaling import CLIP, Scaler, Transforms
+from models.churn.forms.linear import LinearScorer
+from models.churn.logistic import LogisticLearner, LogisticState
+from models.churn.scaling import CLIP, Column, Scaler, Transforms
 from models.settings import TrainerSettings
 from tests.models.churn.samples import FEATURES, labels, vectors
 
+COLUMNS = tuple(Column(feature.name, feature.transform) for feature in FEATURES)
 SETTINGS = TrainerSettings(learning_rate=0.01)
 
 
@@ -62,7 +64,7 @@ def test_the_serving_form_equals_rivers_probability(count: int) -> None:
     """Numpy on the published numbers and River's own pipeline on the same examples agree to 1e-9."""
     learner, pipeline = both(count)
     x = vectors(200, seed=99)
-    served = sigmoid(LinearScorer(learner.present_form(), Transforms(FEATURES)).logits(x))
+    served = sigmoid(LinearScorer(learner.present_form(), COLUMNS).logits(x))
     expected = [pipeline.predict_proba_one(river_row(row))[True] for row in x]
 
     assert served.tolist() == pytest.approx(expected, abs=1e-9)
@@ -120,7 +122,7 @@ def test_what_learning_returns_is_what_was_served_before() -> None:
     # The scaling has met the vector by then, its label has not been used.
     scaled = msgspec.structs.replace(learner.form(), weights=before.weights, intercept=before.intercept)
 
-    assert logit == pytest.approx(float(LinearScorer(scaled, Transforms(FEATURES)).logits(row[np.newaxis])[0]))
+    assert logit == pytest.approx(float(LinearScorer(scaled, COLUMNS).logits(row[np.newaxis])[0]))
 
 
 def test_an_absurd_value_cannot_throw_the_model_off() -> None:

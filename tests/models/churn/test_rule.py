@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.churn.prior import INITIAL_PRIOR, Prior
-from models.churn.rule import CURVE, EDGES_DAYS, SILENCE, RuleLearner, pool_adjacent_violators
+from models.churn.forms.prior import INITIAL_PRIOR
+from models.churn.forms.rule import CURVE, EDGES_DAYS, SILENCE
+from models.churn.prior import Prior
+from models.churn.rule import RuleLearner, pool_adjacent_violators
 from models.features import FEATURE_NAMES
 
 SHARES = st.floats(0.0, 1.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
+from models.churn.forms.prior import INITIAL_PRIOR
 from models.churn.learner import Learner
 from models.churn.record import InvalidModel
 from models.churn.serving import ServingModel
@@ -35,7 +37,7 @@ def test_record_survives_the_way_through_bytes() -> None:
 
 def test_the_learned_model_is_served_once_it_is_better() -> None:
     """After enough examples with more in them than silence, the logistic regression is what is served."""
-    assert (INITIAL.source, MODEL.source) == ("rule", "logistic")
+    assert (INITIAL.champion, MODEL.champion) == ("rule", "logistic")
     assert MODEL.score(vectors(3)).model.name == "logistic"
 
 
@@ -89,13 +91,9 @@ def test_reasons_add_up_to_the_log_odds() -> None:
     """With all columns asked for, the contributions are exactly the distance to the average customer's log-odds."""
     for row in vectors(20):
         p = MODEL.score(row[np.newaxis, :]).probability[0]
-        calibration = MODEL.record.calibration
-        base = MODEL.record.logistic.intercept
-        if calibration.used:
-            base = calibration.slope * base + calibration.intercept
         total = sum(reason.contribution for reason in MODEL.reasons(row[np.newaxis], 100)[0])
 
-        assert total + base == pytest.approx(np.log(p / (1 - p)), abs=1e-9)
+        assert total + MODEL.base == pytest.approx(np.log(p / (1 - p)), abs=1e-9)
 
 
 def test_reasons_come_risk_first_and_by_size() -> None:
@@ -131,7 +129,7 @@ def test_the_rule_without_any_silence_says_the_prior() -> None:
     """A customer whose silence is not known gets the base rate and no reason."""
     row = np.full(len(FEATURES), np.nan, dtype=np.float32)
 
-    assert INITIAL.score(row[np.newaxis, :]).probability[0] == INITIAL.record.prior
+    assert INITIAL.score(row[np.newaxis, :]).probability[0] == INITIAL_PRIOR
     assert INITIAL.reasons(row[np.newaxis], 5)[0] == ()
 
 
@@ -141,6 +139,35 @@ def test_the_rule_never_falls_with_silence() -> None:
     x[:, 0] = np.linspace(0.0, 200.0, 400)
     for model in (INITIAL, MODEL):
         assert (np.diff(model.score(x).rule) >= 0.0).all()
+
+
+def test_own_is_what_each_learned_form_says_before_calibration() -> None:
+    """Rule and prior are no learned forms; the logistic regression's own probability is not the calibrated one."""
+    x = vectors(40)
+    form = msgspec.structs.replace(MODEL.record.calibrations["logistic"], slope=0.5, used=True)
+    calibrated = ServingModel(msgspec.structs.replace(MODEL.record, calibrations={"logistic": form}))
+    plain = ServingModel(msgspec.structs.replace(MODEL.record, calibrations={}))
+
+    assert INITIAL.own(x) == {}
+    assert calibrated.own(x).keys() == {"logistic"}
+    assert calibrated.own(x)["logistic"].tolist() == plain.score(x).probability.tolist()
+    assert calibrated.own(x)["logistic"].tolist() != calibrated.score(x).probability.tolist()
+
+
+def test_the_horizon_may_be_another_than_the_labels() -> None:
+    """One label definition has a model per horizon, each under its own key."""
+    other = ServingModel.initial(FEATURES, VERSION, LABEL, 7.0)
+
+    assert (other.key, other.horizon_days) == ("inactivity-7d", 7.0)
+
+
+def test_typical_values_are_in_the_columns_own_units() -> None:
+    """A customer with the typical value in every column is the average customer, whom no column moves."""
+    typical = MODEL.record.typical
+    row = np.array([typical], dtype=np.float64)
+
+    assert typical[5] == 1.0
+    assert MODEL.contributions(row)[0].tolist() == pytest.approx([0.0] * len(FEATURES), abs=1e-3)
 
 
 def test_other_features_are_refused() -> None:

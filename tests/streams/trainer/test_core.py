@@ -83,7 +83,7 @@ def test_the_published_model_can_be_served() -> None:
     model = ServingModel.from_record(published(subject)[1])
     model.require(FEATURES, FEATURE_VERSION)
 
-    assert (model.source, model.record.offset) == ("logistic", 1199)
+    assert (model.champion, model.record.offset) == ("logistic", 1199)
     assert model.record.examples == subject.learner.examples
 
 

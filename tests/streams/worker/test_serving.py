@@ -39,7 +39,7 @@ def test_a_published_model_is_served_and_a_broken_one_is_refused(broker: BrokerS
         core.take(records(encoded(1200)), now=0.0)
         checkpoint, model = core.publication()
         value = model.value or b""
-        broken = Outgoing(model.key, value.replace(b'"prior":0.', b'"prior":0.0'))
+        broken = Outgoing(model.key, value.replace(b'"rate":0.', b'"rate":0.0'))
         other = Outgoing(b"cancellation-7d", b"not even JSON")
         await send(broker, [(MODEL, 0, record) for record in (checkpoint, model, broken, other)])
         async with running(settings) as (worker, _):
