@@ -9,6 +9,7 @@ import numpy as np
 from models import table as t
 from models.features import FEATURE_NAMES
 from models.guards import offsets_of
+from models.labels import is_open
 from models.pending import waiting
 from models.state import DIGEST_BYTES
 from models.table import Table
@@ -34,7 +35,7 @@ def customer_facts(table: Table, row: int, now: float, sources: tuple[str, ...] 
         "watermark": float(core[t.WATERMARK]),
         "snapshots": int(core[t.SNAPSHOTS]),
         "snapshot_at": float(core[t.SNAPSHOT_AT]),
-        "pending": [snapshot.as_of for snapshot in waiting(table.blobs[t.PENDING][row])],
+        "pending": [one.as_of for one in waiting(table.blobs[t.PENDING][row]) if is_open(one)],
         "recent_messages": len(table.blobs[t.RECENT][row]) // DIGEST_BYTES,
         "features": dict(zip(FEATURE_NAMES, features, strict=True)),
     }

@@ -3,8 +3,8 @@
 The worker runs it behind Kafka, a backtest runs it in a loop over a file. One turn is
 
 1. `apply` each event, in any order, with its source offset: the guards against doubles;
-2. `flush` as of a clock: fold the events in, settle what is due, score who was touched or is due, decide what is
-   emitted, and hand back everything that must be made durable before the source offsets are committed.
+2. `flush` as of a clock: `look` - fold the events in, settle what is due, score who was touched or is due - then
+   decide what is emitted, and hand back everything that must be made durable before the source offsets are committed.
 
 Nothing here reads a clock: `now` is the time the features speak of, `wall` only stamps the records.
 """
@@ -22,11 +22,14 @@ from models import table as t
 from models.churn.serving import ServingModel
 from models.customer import customer_facts
 from models.events.types import Event
+from models.features import FEATURE_VERSION, FEATURES
 from models.features.layout import NEVER
+from models.forecast import Forecaster
 from models.guards import Guards
-from models.labels import LabelDefinition
+from models.labels import LabelDefinition, horizons_of
+from models.look import Look, Looker
 from models.pending import Ledger
-from models.records import Example, Score
+from models.records import Example, LabelRecord, Score
 from models.schedule import Schedule
 from models.settings import Settings
 from models.state import message_digest, remember
@@ -44,6 +47,7 @@ class Flush(msgspec.Struct, frozen=True):
 
     scores: list[Score]
     examples: list[Example]
+    labels: list[LabelRecord]
     states: list[tuple[str, bytes]]
 
 
@@ -56,7 +60,11 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, model: ServingModel, sources: tuple[str, ...] = ()) -> None:
-        self.model = model
+        others = horizons_of(settings.label)[1:]
+        self.models = Forecaster(
+            settings.label, model,
+            {days: ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label, days) for days in others},
+        )  # fmt: skip
         self._marks = Watermark()
         #: What was re-routed from other partitions says nothing of this one's pace.
         self._paced = frozenset(sources)
@@ -66,17 +74,17 @@ class Engine:
         self.durable_until = math.inf
         self.poison: list[Poison] = []
         self.missing: Callable[[str], bytes | None] = lambda _: None
-        self._rescore_every_s = settings.score.rescore_every_s
         self._window = settings.worker.duplicate_window
-        self._label = LabelDefinition(settings.label)
+        label = LabelDefinition(settings.label)
         self._table = Table()
         self._guards = Guards(sources)
-        self._ledger = Ledger(self._label)
+        ledger = Ledger(label)
         self._teller = Teller(settings, sources)
-        self._turn = Turn(self._label, self._ledger, self.poison)
+        self._turn = Turn(label, ledger, self.poison)
         self._touched: set[int] = set()
         self._retell: set[str] = set()
         self._schedule = Schedule()
+        self._looker = Looker(settings, label, ledger, self._schedule, self.models)
 
     # -- state in and out ----------------------------------------------------------------------------
 
@@ -221,60 +229,51 @@ class Engine:
 
     # -- the flush -----------------------------------------------------------------------------------
 
+    def look(self, now: float) -> Look:
+        """Settle and score as of `now` touched customers and up to 2,000 that the clock has come for; tell nothing.
+
+        What a backtest needs of a flush. Whose ids: `ids`.
+        """
+        return self._look(now, self._take())
+
+    def ids(self, rows: Rows) -> list[str]:
+        """The customers of rows of a look, until customers are evicted."""
+        return [self._table.ids[row] for row in rows.tolist()]
+
     def flush(self, now: float, wall: float) -> Flush:
-        """Settle, score and emit as of `now` for touched customers and up to 2,000 that the clock has come for."""
+        """A `look`, and what is to be told of it: scores that are worth it, states of all that changed."""
+        table = self._table
+        told_again = {row for customer_id in self._retell if (row := table.index.get(customer_id)) is not None}
+        self._retell = set()
+        look = self._look(now, self._take() | told_again)
+        if not len(look.rows):
+            return Flush([], [], [], [])
+        again = np.isin(look.rows, np.fromiter(told_again, np.int64, len(told_again)))
+        changed, stamps = look.changed, self._stamps(now, wall)
+        told, scores = self._teller.tell(table, self.models.first, look, again[look.eligible], stamps)
+        changed[look.eligible] |= told
+        gone = self._looker.left(table, look)
+        gone &= (table.core[look.rows, t.BAND] != LEFT) | again
+        scores += self._teller.leave(table, self.models.first, look.rows[gone], now, stamps)
+        changed |= gone
+        return Flush(scores, look.examples, look.labels, self._states(look.rows[changed]))
+
+    def _take(self) -> set[int]:
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def _look(self, now: float, touched: set[int]) -> Look:
         table = self._table
         self._fold(now)
-        told_again = {row for customer_id in self._retell if (row := table.index.get(customer_id)) is not None}
-        touched, self._touched, self._retell = self._touched | told_again, set(), set()
         due = self._schedule.take(table.core[:, t.DUE_AT], now)
         released = self._schedule.released(self.durable_until)
         rows = np.array(sorted(touched.union(due, released)), dtype=np.int64)
-        if not len(rows):
-            return Flush([], [], [])
-        changed = np.isin(rows, np.fromiter(touched, np.int64, len(touched)))
-        again = np.isin(rows, np.fromiter(told_again, np.int64, len(told_again)))
-        core = table.core
-        core[rows[changed], t.WATERMARK] = self._marks.move()
-        examples = self._settle(rows, changed, now)
-        left, back, active, bought = core[rows][:, [t.LEFT_AT, t.BACK_AT, t.ACTIVE_AT, t.BOUGHT_AT]].T
-        eligible = self._label.eligible(left, back, active, bought, now)
-        scores = self._score(rows, eligible, again, changed, now, wall)
-        gone = ~eligible & self._label.known(active, bought) & (core[rows, t.REVISION] > 0)
-        gone &= (core[rows, t.BAND] != LEFT) | again
-        scores += self._teller.leave(table, self.model, rows[gone], now, self._stamps(now, wall))
-        changed |= gone
-        self._plan(rows, eligible, now)
-        return Flush(scores, examples, self._states(rows[changed]))
+        if touched:
+            table.core[np.fromiter(touched, np.int64, len(touched)), t.WATERMARK] = self._marks.move()
+        return self._looker.look(table, rows, touched, now, self.durable_until)
 
     def _states(self, rows: Rows) -> list[tuple[str, bytes]]:
-        ids = [self._table.ids[row] for row in rows.tolist()]
-        return list(zip(ids, self._table.encode(rows, self.epoch), strict=True))
-
-    def _settle(self, rows: Rows, changed: t.Mask, now: float) -> list[Example]:
-        due = self._table.core[rows, t.PENDING_DUE] <= now
-        changed |= due
-        examples: list[Example] = []
-        for row in rows[due].tolist():
-            settled, held_from = self._ledger.settle(self._table, row, now, self.durable_until)
-            examples += settled
-            if held_from < math.inf:
-                self._schedule.hold(row, held_from)
-        return examples
-
-    def _score(
-        self, rows: Rows, eligible: t.Mask, again: t.Mask, changed: t.Mask, now: float, wall: float
-    ) -> list[Score]:
-        if not eligible.any():
-            return []
-        served = self._teller.rows_of(self._table, rows[eligible], now)
-        scored = self.model.score(served)
-        remembered = self._ledger.remember(self._table, rows[eligible], served, scored, now)
-        told, scores = self._teller.tell(
-            self._table, self.model, rows[eligible], served, scored, again[eligible], now, self._stamps(now, wall)
-        )
-        changed[eligible] |= remembered | told
-        return scores
+        return list(zip(self.ids(rows), self._table.encode(rows, self.epoch), strict=True))
 
     @property
     def watermark(self) -> float:
@@ -287,14 +286,3 @@ class Engine:
 
     def _stamps(self, now: float, wall: float) -> tuple[float, float, float]:
         return now, (self.watermark if self.watermark > NEVER else now), wall
-
-    def _plan(self, rows: Rows, eligible: t.Mask, now: float) -> None:
-        # Rescoring happens on a common grid, so that all silent customers of a partition are scored in one matrix.
-        every = self._rescore_every_s
-        next_look = (math.floor(now / every) + 1) * every
-        core = self._table.core
-        due = np.where(eligible, np.minimum(core[rows, t.PENDING_DUE], next_look), core[rows, t.PENDING_DUE])
-        # What is due and was held back has its own way to be looked at again.
-        due[due <= now] = next_look
-        core[rows, t.DUE_AT] = due
-        self._schedule.plan(due)

@@ -87,11 +87,19 @@ class LabelSettings(Section, frozen=True, kw_only=True):
 
     kind: Literal["cancellation", "inactivity"] = "cancellation"
     horizon_days: Positive = 30.0
+    other_horizons_days: tuple[Positive, ...] = ()
+    gap_days: NotNegative = 0.0
     cancellation_events: tuple[str, ...] = ("Subscription Cancelled",)
+    involuntary: Literal["exclude", "churn"] = "exclude"
+    involuntary_causes: tuple[str, ...] = (
+        "payment_failed", "failed_payment", "payment_failure", "non_payment", "nonpayment", "not_paid", "no_card",
+        "unpaid", "dunning", "past_due", "card_declined", "card_expired", "involuntary",
+    )  # fmt: skip
     activity_events: tuple[str, ...] = ("Order Completed",)
     active_within_days: Positive = 30.0
     snapshot_every_days: Positive = 7.0
     max_pending: Count = 8
+    revise_within_days: NotNegative = 7.0
 
 
 class ScoreSettings(Section, frozen=True, kw_only=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.churn.serving import Scored, ServingModel
+from models.churn.serving import ServingModel
 from models.features import FEATURE_NAMES, FEATURE_VERSION
 from models.guards import offsets_of
+from models.look import Look
 from models.ranks import Ranks
 from models.records import ModelRef, Reason, Score
 from models.scoring import iso, readable, score_id, served
@@ -31,17 +32,13 @@ class Teller:
         self._sources = sources
         self._steps = np.array([settings.score.medium_from, settings.score.high_from, settings.score.critical_from])
 
-    def rows_of(self, table: Table, rows: Rows, now: float) -> Served:
-        """The vectors of some customers as models see them."""
-        return served(table.features(rows, now))
-
     def tell(
-        self, table: Table, model: ServingModel, rows: Rows, x: Served, scored: Scored, again: Mask, now: float,
-        stamps: Stamps,
-    ) -> tuple[Mask, list[Score]]:  # fmt: skip
-        """Tell the scores that changed, are old, or are asked for `again`; the mask says which rows were told."""
+        self, table: Table, model: ServingModel, look: Look, again: Mask, stamps: Stamps
+    ) -> tuple[Mask, list[Score]]:
+        """Tell the scores of a look that changed, are old, or are asked for `again`; the mask says which were told."""
+        rows, x, now = look.scored, look.served, look.now
         last = table.core[rows]
-        probability = scored.probability
+        probability = look.scores.first.probability
         bands = (1 + np.searchsorted(self._steps, probability, side="right")).astype(np.float64)
         told = (
             again
@@ -54,15 +51,17 @@ class Teller:
         chosen = np.flatnonzero(told)
         reasons = model.reasons(x[chosen], self._score.top_reasons)
         self._write(table, rows[chosen], probability[chosen], bands[chosen], now)
-        return told, self._records(table, model, rows[chosen], x[chosen], reasons, stamps)
+        others = {f"{days:g}": scored.probability[chosen] for days, scored in look.scores.others.items()}
+        return told, self._records(table, model, rows[chosen], x[chosen], reasons, _by_row(others, chosen), stamps)
 
     def leave(self, table: Table, model: ServingModel, rows: Rows, now: float, stamps: Stamps) -> list[Score]:
         """Tell that customers are out of the cohort: they have left, or were silent for too long."""
         if not len(rows):
             return []
         self._write(table, rows, np.full(len(rows), np.nan), np.full(len(rows), LEFT), now)
-        nothing: list[tuple[Reason, ...]] = [()] * len(rows)
-        return self._records(table, model, rows, self.rows_of(table, rows, now), nothing, stamps)
+        reasons: list[tuple[Reason, ...]] = [()] * len(rows)
+        others: list[dict[str, float]] = [{}] * len(rows)
+        return self._records(table, model, rows, served(table.features(rows, now)), reasons, others, stamps)
 
     def _write(
         self, table: Table, rows: Rows, probability: npt.NDArray[np.float64], bands: npt.NDArray[np.float64], now: float
@@ -75,7 +74,7 @@ class Teller:
 
     def _records(
         self, table: Table, model: ServingModel, rows: Rows, x: Served, reasons: list[tuple[Reason, ...]],
-        stamps: Stamps,
+        others: list[dict[str, float]], stamps: Stamps,
     ) -> list[Score]:  # fmt: skip
         as_of, watermark, scored_at = map(iso, stamps)
         block = table.core[rows]
@@ -83,7 +82,7 @@ class Teller:
         columns = zip(
             rows.tolist(), told.tolist(), block[:, BAND].tolist(), block[:, REVISION].tolist(), reasons,
             self.ranks.percentiles(told).tolist(), readable(x).tolist(),
-            offsets_of(table, rows.tolist(), self._sources), strict=True,
+            offsets_of(table, rows.tolist(), self._sources), others, strict=True,
         )  # fmt: skip
         ref = ModelRef(model.champion, model.version)
         return [
@@ -106,9 +105,16 @@ class Teller:
                 scored_at=scored_at,
                 revision=int(revision),
                 features=dict(zip(FEATURE_NAMES, features, strict=True)),
+                other_horizons=elsewhere,
             )
-            for row, probability, band, revision, why, percentile, features, offsets in columns
+            for row, probability, band, revision, why, percentile, features, offsets, elsewhere in columns
         ]
+
+
+def _by_row(columns: dict[str, npt.NDArray[np.float64]], rows: Rows) -> list[dict[str, float]]:
+    if not columns:
+        return [{}] * len(rows)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
 
 
 def idle_rows(table: Table, before: float) -> Rows:

@@ -9,7 +9,7 @@ import msgspec
 from models import table as t
 from models.events.types import Event
 from models.fold import Applied, fold
-from models.labels import ACTS, DECIDES, LEAVES, RETURNS, LabelDefinition
+from models.labels import ACTS, LEAVES, RETURNS, LabelDefinition
 from models.pending import Ledger
 from models.table import Table
 
@@ -66,11 +66,11 @@ class Turn:
     def _mark(self, table: Table, applied: list[Applied]) -> None:
         meaning, core, pending = self._label.meaning, table.core, table.blobs[t.PENDING]
         for row, event in applied:
-            bits = meaning(event.name, event.effect)
+            bits = meaning(event.name, event.effect, event.cause)
             if not bits:
                 continue
             for bit, column in _MARKS:
                 if bits & bit and core[row, column] < event.time:
                     core[row, column] = event.time
-            if bits & DECIDES and pending[row]:
-                self._ledger.mark(table, row, event.time)
+            if pending[row] and self._label.revises(bits, core[row, t.LEFT_AT]):
+                self._ledger.mark(table, row, event.time, bits)

@@ -27,6 +27,7 @@ REROUTED = "rerouted"
 QUARANTINE = "quarantine"
 SCORES = "scores"
 CHANGELOG = "features-changelog"
+LABELS = "labels"
 EXAMPLES = "examples"
 MODEL = "model"
 DEAD_LETTERS = "dead_letters"
@@ -89,6 +90,7 @@ def topic_specs(broker: BrokerSettings) -> tuple[TopicSpec, ...]:
         (QUARANTINE, 1, False, _LARGE_BYTES),
         (SCORES, many, True, _USUAL_BYTES),
         (CHANGELOG, many, True, _USUAL_BYTES),
+        (LABELS, many, False, _USUAL_BYTES),
         (EXAMPLES, 1, False, _USUAL_BYTES),
         (MODEL, 1, True, _USUAL_BYTES),
         (DEAD_LETTERS, 1, False, _USUAL_BYTES),

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from models.settings import BrokerSettings
 from streams.embedded import EmbeddedBroker
 from streams.topics import create_topics
 from tests.brokers import KafkaServer, KafkaUnavailable, broker_settings, kafka_jars, required_here
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("ebbtide", deadline=None)
+settings.load_profile("ebbtide")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from app.chaos.expected import digest
 from models import table as t
 from models.churn.record import label_key
 from models.features import FEATURE_NAMES
+from models.labels import is_open
 from models.pending import waiting
 from models.settings import Settings
 from models.state import peek
@@ -147,7 +148,7 @@ def read_states(raw_states: dict[str, bytes], now: float) -> dict[str, State]:
             features=features[row],
             told=Told(int(core[t.REVISION]), float(core[t.PROBABILITY]), BANDS[int(core[t.BAND])]),
             snapshots=int(core[t.SNAPSHOTS]),
-            pending=[snapshot.as_of for snapshot in waiting(table.blobs[t.PENDING][row])],
+            pending=[one.as_of for one in waiting(table.blobs[t.PENDING][row]) if is_open(one)],
         )
         for row, (customer_id, core) in enumerate(zip(table.ids, table.core, strict=True))
     }

@@ -97,6 +97,7 @@ def _decode(raw: bytes | None, topic: str, now: float, settings: EventSettings) 
         facts.products,
         facts.reference,
         facts.conversation,
+        facts.cause,
     )
 
 

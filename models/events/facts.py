@@ -14,6 +14,8 @@ from models.events.types import Conversation
 
 #: Product ids kept per event; units count all products.
 MAX_PRODUCTS: Final = 1000
+#: Characters kept of the cause of a cancellation.
+MAX_CAUSE: Final = 64
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -25,6 +27,7 @@ class Facts(msgspec.Struct, frozen=True):
     products: tuple[str, ...] = ()
     reference: str | None = None
     conversation: Conversation | None = None
+    cause: str | None = None
 
 
 NOTHING: Final = Facts()
@@ -85,6 +88,7 @@ def _subscription(properties: wire.SubscriptionProperties) -> Facts:
         reference=first_id(
             (properties.subscription_id, "properties.subscription_id"), (properties.order_id, "properties.order_id")
         ),
+        cause=_cause(properties),
     )
 
 
@@ -99,7 +103,13 @@ def _payment(properties: wire.SubscriptionProperties) -> Facts:
         reference=first_id(
             (properties.subscription_id, "properties.subscription_id"), (properties.order_id, "properties.order_id")
         ),
+        cause=_cause(properties),
     )
+
+
+def _cause(properties: wire.SubscriptionProperties) -> str | None:
+    cause = properties.cancellation_reason or properties.reason
+    return cause[:MAX_CAUSE] if isinstance(cause, str) else None
 
 
 def _conversation(properties: wire.ConversationProperties) -> Facts:

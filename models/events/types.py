@@ -40,7 +40,8 @@ class Event(msgspec.Struct, frozen=True):
 
     `name` is the event's public name (`Order Completed`; `page`, `screen` and `identify` for the calls
     of that type), `effect` the catalog's constant that features dispatch on, `time` the event time in
-    epoch seconds after clock-skew correction. Money is in the event's own currency, positive.
+    epoch seconds after clock-skew correction. Money is in the event's own currency, positive. `cause` is why a
+    subscription ended or a payment failed, as the producer words it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Event(msgspec.Struct, frozen=True):
     products: tuple[str, ...] = ()
     reference: str | None = None
     conversation: Conversation | None = None
+    cause: str | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True):

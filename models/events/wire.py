@@ -5,7 +5,7 @@ The envelope leaves `properties` undecoded; which struct reads it depends on the
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -56,7 +56,7 @@ class OrderProperties(msgspec.Struct, frozen=True):
 
 
 class SubscriptionProperties(msgspec.Struct, frozen=True, gc=False):
-    """Subscription and payment events."""
+    """Subscription and payment events. Whatever else a producer means by a reason, only text is read."""
 
     subscription_id: Id = None
     order_id: Id = None
@@ -69,6 +69,8 @@ class SubscriptionProperties(msgspec.Struct, frozen=True, gc=False):
     product_id: Id = None
     sku: Id = None
     name: Id = None
+    reason: Any = None
+    cancellation_reason: Any = None
 
 
 class TurnProperties(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,7 @@
 """JSON Schemas of what goes in and what comes out, as package data.
 
-`event` is what producers send, `score` a value on topic `scores`, `quarantine` a value on topic `quarantine`. The files
-are generated from the structs (see `generate`), and a test holds them equal.
+`event` is what producers send, `score` a value on topic `scores`, `label` on topic `labels`, `quarantine` on topic
+`quarantine`. The files are generated from the structs (see `generate`), and a test holds them equal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("event", "score", "quarantine")
+NAMES: Final = ("event", "score", "label", "quarantine")
 
 
 def load(name: str) -> dict[str, Any]:

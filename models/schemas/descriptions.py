@@ -29,6 +29,7 @@ SCORE: Final[dict[str, dict[str, str]]] = {
         "scored_at": "When the score was computed, by the clock. ISO-8601 UTC.",
         "revision": "Counts the scores of this customer; the highest one is the newest.",
         "features": "Feature name -> value as served to the model; null if unknown.",
+        "other_horizons": "Days, such as 7 -> probability of leaving within so many, for label.other_horizons_days.",
     },
     "Reason": {
         "rank": "1 is the strongest.",
@@ -40,6 +41,29 @@ SCORE: Final[dict[str, dict[str, str]]] = {
         "name": "rule, prior, or the name of a learned model.",
         "version": "Version of the published model.",
     },
+}
+
+LABEL: Final[dict[str, dict[str, str]]] = {
+    "LabelRecord": {
+        "schema_version": "Version of this schema; raised when a field changes its meaning.",
+        "customer_id": "The customer, as in the score; also the key of the record.",
+        "as_of": "When the prediction was made, in seconds since 1970 (UTC), as are all times here.",
+        "horizon_days": "Days after the gap within which leaving counts.",
+        "gap_days": "Days after the prediction that are left out: who leaves in them could not have been kept.",
+        "label_kind": "What leaving means: cancellation or inactivity.",
+        "status": "pending; matured: it is known; revised: it was told otherwise before; void: nothing to learn.",
+        "outcome": "What became of the customer within the horizon.",
+        "label": "1 left, 0 stayed, null where it is not known or there is nothing to learn.",
+        "probability": "The probability that was emitted when the prediction was made.",
+        "rule_probability": "What the recency rule said then.",
+        "prior_probability": "What the plain churn rate said then.",
+        "own": "Model name -> what it said then before calibration, whether it was served or not.",
+        "model": "The model that made the probability.",
+        "feature_version": "Version of the feature list.",
+        "known_at": "Clock at which this line was written.",
+        "due_at": "When the horizon ends.",
+    },
+    "ModelRef": SCORE["ModelRef"],
 }
 
 QUARANTINE: Final[dict[str, dict[str, str]]] = {
@@ -94,6 +118,8 @@ EVENT: Final[dict[str, dict[str, str]]] = {
         "value": f"Taken where there is no total. {_AMOUNT}",
         "discount": f"Discount. {_AMOUNT}",
         **_PRODUCT,
+        "reason": "Why the subscription ended or the payment failed; a text such as payment_failed is read.",
+        "cancellation_reason": "The same; goes before `reason`.",
     },
     "ConversationProperties": {
         "conversation_id": f"Id of the conversation. {_ID}",

@@ -12,8 +12,8 @@ from models.events import wire
 from models.events.catalog import CALLS, CATALOG
 from models.events.quarantine import QuarantineRecord
 from models.events.reasons import REASONS
-from models.records import Score
-from models.schemas.descriptions import EVENT, QUARANTINE, SCORE
+from models.records import LabelRecord, Score
+from models.schemas.descriptions import EVENT, LABEL, QUARANTINE, SCORE
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _DECIMAL: Final = r"^\s*([+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)?\s*$"
@@ -32,12 +32,16 @@ _FACTS: Final[dict[str, type[msgspec.Struct]]] = {
 
 def document(name: str) -> bytes:
     """The file of one schema, as it is stored."""
-    schema = {"event": _event, "score": _score, "quarantine": _quarantine}[name]()
+    schema = {"event": _event, "score": _score, "label": _label, "quarantine": _quarantine}[name]()
     return json.dumps(schema, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _score() -> dict[str, Any]:
     return _record(Score, "Ebbtide score", SCORE)
+
+
+def _label() -> dict[str, Any]:
+    return _record(LabelRecord, "Ebbtide label", LABEL)
 
 
 def _quarantine() -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The newest published model, read from the compacted topic by every worker on its own."""
+"""The newest published models, read from the compacted topic by every worker on its own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiokafka import TopicPartition
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 class ModelFeed:
-    """Follows topic `model` for one label definition and hands over each valid new model.
+    """Follows topic `model` for the keys of some models and hands over each valid new one.
 
     A record that fails its checks is refused and logged; the model in use stays.
     """
 
-    def __init__(self, settings: Settings, key: str, use: Callable[[ServingModel], None]) -> None:
+    def __init__(self, settings: Settings, keys: Iterable[str], use: Callable[[ServingModel], None]) -> None:
         self._settings = settings
-        self._key = key.encode()
+        self._keys = {key.encode() for key in keys}
         self._use = use
         self.caught_up = asyncio.Event()
         self.refused = 0
@@ -37,14 +37,14 @@ class ModelFeed:
         tp = TopicPartition(topic, 0)
         async with assigned_consumer(self._settings.broker, topic, 0) as consumer:
             end = (await consumer.end_offsets([tp]))[tp]
-            newest: bytes | None = None
+            newest: dict[bytes, bytes] = {}
             while True:
                 for records in (await consumer.getmany(tp, timeout_ms=500)).values():
-                    newest = next((r.value for r in reversed(records) if r.key == self._key), newest)
+                    newest |= {r.key: r.value for r in records if r.key in self._keys and r.value is not None}
                 if await consumer.position(tp) >= end:
-                    if newest is not None:
-                        self._take(newest)
-                        newest = None
+                    for raw in newest.values():
+                        self._take(raw)
+                    newest.clear()
                     self.caught_up.set()
 
     def _take(self, raw: bytes) -> None:

@@ -18,13 +18,14 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from models.churn.serving import ServingModel
 from models.customer import inspect
 from models.engine import LATE, Engine, Outcome
 from models.events.types import Rejection
+from models.features import FEATURE_VERSION, FEATURES
 from models.settings import Settings
 from models.state import StateError
 from streams.chunks import BatchProducer, Chunk, Outgoing
@@ -68,15 +69,16 @@ class Partition:
     """See the module's docstring. Made at assignment, dropped at revocation."""
 
     def __init__(
-        self, number: int, settings: Settings, services: Services, model: Callable[[], ServingModel],
+        self, number: int, settings: Settings, services: Services, models: Callable[[], Iterable[ServingModel]],
         quiet: Callable[[str, float], bool],
     ) -> None:  # fmt: skip
         self.number = number
-        self.engine = Engine(settings, model(), tuple(f"{topic}/{number}" for topic in TOPICS))
+        initial = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
+        self.engine = Engine(settings, initial, tuple(f"{topic}/{number}" for topic in TOPICS))
         self.loaded = asyncio.Event()
         self._settings = settings
         self._services = services
-        self._model = model
+        self._models = models
         event_time = settings.worker.clock == "event"
         self._clock: EventClock | WallClock = EventClock(settings.score.rescore_every_s) if event_time else WallClock()
         self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.time, quiet)
@@ -162,7 +164,8 @@ class Partition:
         progress(0, 0)
         recovery = Recovery(self._settings.broker, self.engine, self._ownership, services.keeper, self._attic, progress)
         await recovery.run()
-        self.engine.model = self._model()
+        for model in self._models():
+            self.engine.models.use(model)
         self._clock.resume(recovery.clock)
         self._retold = bool(recovery.retold)
         self._outbox.durable_until = self.engine.newest_snapshot
@@ -277,12 +280,9 @@ class Partition:
             self._wake.set()
 
     def _take_model(self) -> None:
-        model = self._model()
-        if model is not self.engine.model:
-            switched = model.champion != self.engine.model.champion
-            self.engine.model = model
-            if switched and self._clock.runs_alone:
-                self.engine.recheck_all()
+        switched = [self.engine.models.use(model) for model in self._models()]
+        if any(switched) and self._clock.runs_alone:
+            self.engine.recheck_all()
 
     # -- durability ----------------------------------------------------------------------------------
 

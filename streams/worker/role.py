@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from faust.types import TP
 
+from models.churn.record import label_key
 from models.churn.serving import ServingModel
-from models.features import FEATURE_VERSION, FEATURES
-from models.labels import LabelDefinition
+from models.labels import horizons_of
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topic, run_app
 from streams.kafka import group_id
@@ -47,7 +47,7 @@ class Worker:
         self._services = Services(
             self._producer, self._intake, self._signals, self._keeper, self._pulse, self._watch.ends
         )
-        self._model = ServingModel.initial(FEATURES, FEATURE_VERSION, settings.label)
+        self._models: dict[str, ServingModel] = {}
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
         self._app: ChunkApp | None = None
@@ -57,7 +57,9 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then settle and commit what was begun. Raises what made it fail."""
         self._failed = asyncio.get_running_loop().create_future()
-        feed = ModelFeed(self._settings, LabelDefinition(self._settings.label).key, self._use_model)
+        label = self._settings.label
+        keys = [label_key(label.kind, days, label.gap_days) for days in horizons_of(label)]
+        feed = ModelFeed(self._settings, keys, self._use_model)
         await self._producer.start()
         await self._watch.start()
         self._pulse.start()
@@ -118,7 +120,7 @@ class Worker:
         for number in sorted({tp.partition for tp in assigned}):
             if number not in self._partitions:
                 partition = Partition(
-                    number, self._settings, self._services, lambda: self._model, partial(self._quiet, number)
+                    number, self._settings, self._services, self._models.values, partial(self._quiet, number)
                 )
                 self._signals.restoring(number, 0, 0)
                 self._partitions[number] = (partition, asyncio.ensure_future(self._guard(partition.run())))
@@ -152,7 +154,7 @@ class Worker:
 
     def _use_model(self, model: ServingModel) -> None:
         log.info("serving model %s (%s)", model.version, model.champion)
-        self._model = model
+        self._models[model.key] = model
 
     async def _guard(self, work: Any) -> None:
         try:

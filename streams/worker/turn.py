@@ -9,7 +9,7 @@ import msgspec
 from models.engine import Flush, Outcome
 from models.features.layout import NEVER
 from streams.chunks import Outgoing
-from streams.topics import EXAMPLES, SCORES
+from streams.topics import EXAMPLES, LABELS, SCORES
 from streams.worker.align import Item
 from streams.worker.outbox import Place
 
@@ -36,6 +36,9 @@ class Turn:
             if flush.examples:
                 examples = [Outgoing(_key(one.customer_id), _json.encode(one)) for one in flush.examples]
                 outputs.setdefault((EXAMPLES, 0), []).extend(examples)
+            if flush.labels:
+                labels = [Outgoing(_key(one.customer_id), _json.encode(one)) for one in flush.labels]
+                outputs.setdefault((LABELS, number), []).extend(labels)
             states += [Outgoing(_key(customer_id), value) for customer_id, value in flush.states]
         return outputs, states
 

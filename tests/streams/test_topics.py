@@ -39,6 +39,7 @@ def test_names_carry_the_prefix() -> None:
             topics.QUARANTINE,
             topics.SCORES,
             topics.CHANGELOG,
+            topics.LABELS,
             topics.EXAMPLES,
             topics.MODEL,
             topics.DEAD_LETTERS,
@@ -47,8 +48,8 @@ def test_names_carry_the_prefix() -> None:
 
 
 def test_topics_keyed_by_customer_share_one_partition_count() -> None:
-    """A customer's events, state and scores lie on the same partition number."""
-    keyed = (*topics.SOURCES, topics.REROUTED, topics.SCORES, topics.CHANGELOG)
+    """A customer's events, state, scores and labels lie on the same partition number."""
+    keyed = (*topics.SOURCES, topics.REROUTED, topics.SCORES, topics.CHANGELOG, topics.LABELS)
 
     counts = {spec.name: spec.partitions for spec in SPECS}
 

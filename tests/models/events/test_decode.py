@@ -152,7 +152,7 @@ def test_rejection_does_not_repeat_what_the_customer_said() -> None:
     assert outcome.detail == "properties.channel: Expected `str | null`, got `int`"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(raw=st.binary(max_size=300), topic=st.sampled_from(TOPICS))
 def test_arbitrary_bytes_never_raise(raw: bytes, topic: str) -> None:
     """Whatever the bytes, the outcome is an event or a rejection with a listed reason other than a defect."""
@@ -195,7 +195,7 @@ _events = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(event=_values | _events, topic=st.sampled_from(TOPICS), ascii_only=st.booleans())
 def test_arbitrary_json_never_raises(event: Any, topic: str, ascii_only: bool) -> None:
     """JSON of any shape, and events with any value in any field we read, are events or have a listed reason."""
@@ -204,7 +204,7 @@ def test_arbitrary_json_never_raises(event: Any, topic: str, ascii_only: bool) -
     _assert_total(decode(raw, topic, NOW, EventSettings()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     name=_names.filter(lambda name: not name.islower()),
     junk=st.dictionaries(st.text(max_size=10).map("x_{}".format), _values.filter(lambda v: v == v), max_size=5),

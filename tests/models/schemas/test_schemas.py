@@ -56,7 +56,7 @@ def test_times_and_ids_are_marked() -> None:
 
 def test_unknown_schema_names_the_known_ones() -> None:
     """Asking for a schema that does not exist says which do."""
-    with pytest.raises(ValueError, match=r"no schema 'invoice' \(there are: event, score, quarantine\)"):
+    with pytest.raises(ValueError, match=r"no schema 'invoice' \(there are: event, score, label, quarantine\)"):
         load("invoice")
 
 

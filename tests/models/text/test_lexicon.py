@@ -120,7 +120,7 @@ def test_signals_hold_no_text() -> None:
     assert {field.type for field in msgspec.structs.fields(ConversationSignals)} == {float, int, bool}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.builds(Turn, st.sampled_from(["customer", "agent", "system"]), st.text(max_size=1500)), max_size=6))
 def test_any_conversation_is_understood(turns: list[Turn]) -> None:
     """Arbitrary text never fails, sentiments stay in [-1, 1], and a second reading agrees."""

@@ -122,7 +122,7 @@ def test_lost_answer_is_put_right() -> None:
     states=st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b"]), st.sampled_from(["ok", "lost", "kept"]))),
     only_likely=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_receiver_ends_right_after_any_history(states: list[tuple[bool, str, str]], only_likely: bool) -> None:
     """However requests are answered, once the last one is answered the receiver believes what is true.
 

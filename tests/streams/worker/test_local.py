@@ -43,7 +43,7 @@ def same(left: TableDump, right: TableDump) -> bool:
 ROWS = st.lists(st.tuples(st.text(max_size=12), st.binary(max_size=20), st.binary(max_size=3)), max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS)
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, bytes, bytes]]
