@@ -54,13 +54,14 @@ class ServingModel:
         columns = tuple(Column(feature.name, feature.transform) for feature in features)
         horizon = label.horizon_days if horizon_days is None else horizon_days
         record = ModelRecord(
-            key=records.label_key(label.kind, horizon),
+            key=records.label_key(label.kind, horizon, label.gap_days),
             champion=RULE,
             feature_version=feature_version,
             fingerprint=records.fingerprint(columns),
             columns=columns,
             label_kind=label.kind,
             horizon_days=horizon,
+            gap_days=label.gap_days,
             forms={
                 PRIOR: PriorForm(rate=INITIAL_PRIOR),
                 RULE: initial_rule([column.name for column in columns], label.kind),
