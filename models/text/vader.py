@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SentiText, SentimentIntensityAnalyzer, normalize
+from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SentimentIntensityAnalyzer, SentiText, normalize
 
 from models.text.words import SUPPORT_WORDS
 

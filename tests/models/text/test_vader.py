@@ -12,7 +12,7 @@ from models.text.words import SUPPORT_WORDS
 
 _library = SentimentIntensityAnalyzer()
 _library.lexicon.update(SUPPORT_WORDS)
-_FELT = sorted(_library.lexicon)[::40] + ["no", "good", "bad", "kind", "great", "hate", "late", "shit", "bomb", ":)"]
+_FELT = [*sorted(_library.lexicon)[::40], "no", "good", "bad", "kind", "great", "hate", "late", "shit", "bomb", ":)"]
 _WORDS = [
     *_FELT, *_FELT, *NEGATE, *BOOSTER_DICT, *SPECIAL_CASES, "never", "so", "this", "without", "doubt", "least", "at",
     "very", "kind of", "but", "or", "nor", "the", "order", "a", "isn't it", "yeah right", "❤", "😁", "café",
