@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.commands import bench, chaos, customer, demo, replay, role, settings, simulate, topics, up, verify
+from app.commands import backtest, bench, chaos, customer, demo, replay, role, settings, simulate, topics, up, verify
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -16,5 +16,6 @@ COMMANDS: tuple[Command, ...] = (
     *bench.COMMANDS,
     *chaos.COMMANDS,
     *verify.COMMANDS,
+    *backtest.COMMANDS,
     *settings.COMMANDS,
 )

@@ -1,11 +1,10 @@
-"""`ebbtide replay`: events from files, or those of the Complete Journey, with their own times."""
+"""`ebbtide replay`: events from files, or of a named data set, with their own times."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.base import Command, moment, positive_int, speed
@@ -16,15 +15,14 @@ if TYPE_CHECKING:
     from app.sending import Share
     from streams.sources import SourceEvent
 
-COMPLETE_JOURNEY = "completejourney"
-
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="+",
-        metavar="FILE",
-        help=f"NDJSON (plain or gzip) or Parquet files, merged by time; or {COMPLETE_JOURNEY}, a real year of a grocer",
+        metavar="EVENTS",
+        help="NDJSON (plain or gzip) or Parquet files, merged by time; or completejourney, cdnow[:PATH], "
+        "simulator[:customers=N,days=N,seed=N]",
     )
     parser.add_argument(
         "--speed", type=speed, metavar="X", help="event seconds per second, such as 86400, or max (max)"
@@ -39,27 +37,18 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, settings: Settings) -> int:
     from app.broker import find_broker
     from app.sending import send
-    from streams.sources import SourceError
+    from streams.sources.event import SourceError
+    from streams.sources.registry import open_sources
 
     if args.begin is not None and args.end is not None and args.begin >= args.end:
         raise UsageError("--from is not before --to: nothing would be sent")
     broker = find_broker(settings).broker
     try:
-        events = islice(_chosen(_events(args.source), args.begin, args.end), args.limit)
+        opened = open_sources(args.source)
     except SourceError as error:
         raise AppError(str(error)) from None
-    return send(events, broker, "replaying", args.speed, _share(args))
-
-
-def _events(sources: list[str]) -> Iterator[SourceEvent]:
-    from streams.sources import read_files
-    from streams.sources.completejourney import read_completejourney
-
-    if sources == [COMPLETE_JOURNEY]:
-        return read_completejourney()
-    if COMPLETE_JOURNEY in sources:
-        raise UsageError(f"{COMPLETE_JOURNEY} is a source of its own; allowed: it alone, or files")
-    return read_files(Path(source) for source in sources)
+    events = islice(_chosen(opened.events, args.begin, args.end), args.limit)
+    return send(events, broker, "replaying", args.speed, _share(args, opened.share))
 
 
 def _chosen(events: Iterator[SourceEvent], begin: float | None, end: float | None) -> Iterator[SourceEvent]:
@@ -68,13 +57,11 @@ def _chosen(events: Iterator[SourceEvent], begin: float | None, end: float | Non
     return (event for event in events if low <= event.time < high)
 
 
-def _share(args: argparse.Namespace) -> Share | None:
-    """Known where the number of events is: with a limit, or of the whole data set."""
-    from streams.sources.completejourney import EVENTS
-
-    whole = EVENTS if args.source == [COMPLETE_JOURNEY] and args.begin is None and args.end is None else None
-    total = min(args.limit or EVENTS, EVENTS) if whole else args.limit
-    return (lambda count, _: count / total) if total else None
+def _share(args: argparse.Namespace, whole: Share | None) -> Share | None:
+    """Known with a limit, or for a whole source that knows its length."""
+    if args.limit:
+        return lambda count, _: min(1.0, count / args.limit)
+    return whole if args.begin is None and args.end is None else None
 
 
 COMMANDS = (

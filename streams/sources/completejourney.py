@@ -25,6 +25,7 @@ import orjson
 
 from models.events.catalog import CLICKSTREAM, PURCHASES
 from streams.sources.event import SourceError, SourceEvent
+from streams.sources.registry import NamedSource, Opened
 
 #: Totals of the data set, for progress bars and checks.
 HOUSEHOLDS: Final = 2_469
@@ -233,3 +234,13 @@ def _track(
         "properties": properties,
     }
     return SourceEvent(topic, who, float(second), orjson.dumps(body, option=orjson.OPT_UTC_Z))
+
+
+def open_completejourney(argument: str) -> Opened:
+    """`read_completejourney` by name. Raises SourceError for any argument, or when the package is not installed."""
+    if argument:
+        raise SourceError(f"cannot open source 'completejourney:{argument}': it takes no argument")
+    return Opened(read_completejourney(), lambda count, _: min(1.0, count / EVENTS))
+
+
+SOURCE = NamedSource("completejourney", "completejourney", "a real year of a grocery chain, 2017", open_completejourney)
