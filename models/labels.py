@@ -86,7 +86,7 @@ class LabelDefinition:
         self._cancels = settings.kind == "cancellation"
         self._leaving = frozenset(settings.cancellation_events)
         self._activity = frozenset(settings.activity_events)
-        self._unwilling = frozenset(map(_normal, settings.involuntary_causes))
+        self._unwilling = frozenset(map(normal_cause, settings.involuntary_causes))
         # Names and causes come from outside, so what is remembered of them is bounded.
         self.meaning = lru_cache(4096)(self._meaning)
 
@@ -95,7 +95,7 @@ class LabelDefinition:
         leaving, active = name in self._leaving, name in self._activity
         bits = LEAVES if leaving else (RETURNS if effect in _RETURNING else 0)
         bits |= ACTS if active else 0
-        bits |= UNWILLING if leaving and cause is not None and _normal(cause) in self._unwilling else 0
+        bits |= UNWILLING if leaving and cause is not None and normal_cause(cause) in self._unwilling else 0
         return bits | (DECIDES if (leaving if self._cancels else active) else 0)
 
     def revises(self, bits: int, left_at: float) -> bool:
@@ -194,5 +194,6 @@ def is_open(snapshot: Snapshot) -> bool:
     return any(forecast.told == UNKNOWN for forecast in snapshot.forecasts)
 
 
-def _normal(cause: str) -> str:
+def normal_cause(cause: str) -> str:
+    """The spelling in which causes are compared."""
     return cause.strip().lower().replace(" ", "_").replace("-", "_")

@@ -69,7 +69,7 @@ class WorkerSettings(Section, frozen=True, kw_only=True):
     """The feature worker."""
 
     app_id: str = "ebbtide"
-    chunk_records: Count = 1000
+    chunk_records: Count = 2000
     max_chunks_per_partition: Count = 4
     clock: Literal["wall", "event"] = "wall"
     align_idle_s: NotNegative = 1.0

@@ -7,20 +7,51 @@ import logging
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.codec import lz4_encode
+from aiokafka.codec import lz4_encode, zstd_encode
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from models.settings import BrokerSettings, Settings
 
 # aiokafka has no setting for the level and takes the slowest of lz4: 8 us for a record of 300 bytes, more than all
-# else that a send costs. Level 1 takes 1 us, for 45 % more bytes.
-vars(sys.modules[DefaultRecordBatchBuilder.__module__])["lz4_encode"] = partial(lz4_encode, level=1)
+# else that a send costs. Level 1 takes 1 us, for 45 % more bytes. Of zstd, level 1 packs our records as small as
+# level 3 does, in three quarters of the time.
+vars(sys.modules[DefaultRecordBatchBuilder.__module__]).update(
+    lz4_encode=partial(lz4_encode, level=1), zstd_encode=partial(zstd_encode, level=1)
+)
+
+
+class Record(msgspec.Struct, gc=False):
+    """What every consumer of this package gets for a record: the fields of aiokafka's `ConsumerRecord` that are used.
+
+    Times are milliseconds since 1970; `timestamp_type` is 1 where the broker stamped the record.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def _record(_: PartitionRecords, tp: TopicPartition, raw: Any) -> Record:
+    return Record(
+        tp.topic, tp.partition, raw.offset, raw.timestamp, raw.timestamp_type, raw.key, raw.value, raw.headers
+    )
+
+
+# aiokafka makes a dataclass of eleven fields for each record, which is half of what fetching one costs.
+PartitionRecords._consumer_record = _record
 
 #: Most bytes of records that a producer puts into one batch; a larger record goes alone.
 LARGEST_BATCH_BYTES = 512 * 1024

@@ -108,8 +108,10 @@ def _payment(properties: wire.SubscriptionProperties) -> Facts:
 
 
 def _cause(properties: wire.SubscriptionProperties) -> str | None:
-    cause = properties.cancellation_reason or properties.reason
-    return cause[:MAX_CAUSE] if isinstance(cause, str) else None
+    for cause in (properties.cancellation_reason, properties.reason):
+        if cause and isinstance(cause, str):
+            return cause[:MAX_CAUSE]
+    return None
 
 
 def _conversation(properties: wire.ConversationProperties) -> Facts:

@@ -18,11 +18,10 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from models.events.types import Conversation, Turn
 from models.text.intent import cancel_intent
-from models.text.words import SUPPORT_WORDS
+from models.text.vader import analyzer
 
 #: Customer turns over which a turn's weight halves, counted back from the last one.
 HALF_LIFE_TURNS: Final = 5.0
@@ -32,6 +31,7 @@ MAX_READ_CHARS: Final = 100_000
 
 # VADER's cost grows with the square of a text's length, and it was made for sentences.
 _WINDOW_CHARS = 600
+_COMMON_CHARS = 80
 
 _NAN = math.nan
 
@@ -72,8 +72,9 @@ class ConversationSignals(msgspec.Struct, frozen=True, gc=False):
 def understand(conversation: Conversation) -> ConversationSignals:
     """Read one conversation. Pure: the same conversation always gives the same signals."""
     texts = _customer_texts(conversation.turns)
-    scores = [sentiment(text) for text in texts]
-    intents = [cancel_intent(text) for text in texts]
+    heard = [_common(text) if len(text) <= _COMMON_CHARS else _read(text) for text in texts]
+    scores = [score for score, _ in heard]
+    intents = [intent for _, intent in heard]
     return ConversationSignals(
         sentiment=_towards_the_end(scores),
         worst=min(scores, default=_NAN),
@@ -86,18 +87,18 @@ def understand(conversation: Conversation) -> ConversationSignals:
     )
 
 
+def _read(text: str) -> tuple[float, float]:
+    return sentiment(text), cancel_intent(text)
+
+
+#: "Thanks", "where is my order": the short things are said again and again.
+_common = lru_cache(maxsize=8192)(_read)
+
+
 def sentiment(text: str) -> float:
     """Sentiment of one text, -1 to 1; the mean over windows of 600 characters if it is longer."""
-    scores = [float(_analyzer().polarity_scores(window)["compound"]) for window in _windows(text)]
+    scores = [analyzer().compound(window) for window in _windows(text)]
     return sum(scores) / len(scores) if scores else 0.0
-
-
-@lru_cache(maxsize=1)
-def _analyzer() -> SentimentIntensityAnalyzer:
-    # Built on first use, once per process: it reads the word list that its package ships.
-    analyzer = SentimentIntensityAnalyzer()
-    analyzer.lexicon.update(SUPPORT_WORDS)
-    return analyzer
 
 
 def _customer_texts(turns: tuple[Turn, ...]) -> list[str]:

@@ -104,7 +104,12 @@ class ChunkConsumer(driver.Consumer):
         self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
-        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        # A loop of the kind that the role runs on; Faust would take Python's own.
+        loop = type(self.loop)()
+        thread = ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon, thread_loop=loop)
+        # Given from outside, a loop is left open.
+        thread._close_thread_loop_on_stop = True
+        return thread
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's name
         """Yield (partition, message whose value is a Chunk), taking turns between partitions."""

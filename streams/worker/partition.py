@@ -46,7 +46,7 @@ from streams.worker.upkeep import Ends, Upkeep
 log = logging.getLogger(__name__)
 
 TOPICS = (CLICKSTREAM, PURCHASES, CONTACT_CENTER, REROUTED)
-_TURN_EVENTS = 2000
+_TURN_EVENTS = 4000
 #: Scores and states after which they are sent within a turn: a step of the clock may bring forth millions.
 _SEND_FROM = 2000
 #: Least seconds between the beginnings of two turns once nothing is buffered.

@@ -14,7 +14,9 @@ SELECT n.topic, n."partition", n."offset", n.defect, n.customer_id, n.message_id
     n.effect = 'conversation' AND t.topic IS NOT NULL AS contact,
     coalesce(t.p.resolved ->> '$' = 'false', false) AS unresolved,
     fixed(s.sentiment) AS sentiment,
-    coalesce(s.cancel_intent > 0, false) AS cancel_intent
+    coalesce(s.cancel_intent > 0, false) AS cancel_intent,
+    CASE WHEN n.facts IN ('subscription', 'payment')
+         THEN coalesce(text_of(t.p.cancellation_reason), text_of(t.p.reason))[1:64] END AS cause
 FROM named AS n
 LEFT JOIN told AS t ON (n.topic, n."partition", n."offset") = (t.topic, t."partition", t."offset")
 LEFT JOIN baskets AS b ON (n.topic, n."partition", n."offset") = (b.topic, b."partition", b."offset")

@@ -64,6 +64,10 @@ CREATE OR REPLACE MACRO time_of(j) AS
     CASE WHEN json_type(j) = 'VARCHAR' THEN iso_seconds(j ->> '$')
          ELSE number_seconds(TRY_CAST(j ->> '$' AS DOUBLE)) END;
 
+-- A text that is not empty, else nothing.
+CREATE OR REPLACE MACRO text_of(j) AS
+    CASE WHEN json_type(j) = 'VARCHAR' AND j ->> '$' <> '' THEN j ->> '$' END;
+
 -- When an event happened: its timestamp, else by the server's clock, else the first time that is given.
 CREATE OR REPLACE MACRO event_seconds(e) AS
     CASE WHEN e.timestamp IS NOT NULL THEN time_of(e.timestamp)

@@ -14,13 +14,17 @@ from tests.streams.verify.support import SETTINGS, START, Played, filled, raw, r
 INACTIVITY = msgspec.structs.replace(
     SETTINGS, label=LabelSettings(kind="inactivity", horizon_days=10, snapshot_every_days=5)
 )
+SEVERAL = msgspec.structs.replace(
+    SETTINGS, label=LabelSettings(kind="cancellation", horizon_days=30, other_horizons_days=(7, 14), gap_days=3)
+)
 
 
 def story() -> Played:
-    """One customer who buys and leaves, one who only buys, one who buys once; and months of silence behind."""
+    """One customer who buys and leaves, one who only cannot pay, one who buys once; and months of silence behind."""
     values = [raw("Order Completed", who, day, revenue=5) for day in range(0, 60, 6) for who in ("goes", "stays")]
     values.insert(0, raw("Order Completed", "once", 0.0, revenue=5))
     values.append(raw("Subscription Cancelled", "goes", 61.0))
+    values.append(raw("Subscription Cancelled", "stays", 62.0, reason="Payment-Failed "))
     return Played(records(values), turn=3)
 
 
@@ -37,9 +41,9 @@ def wrong(played: Played, examples: list[Example]) -> list[WrongLabel]:
         return wrong_labels(store, examples, played.settings.label)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, INACTIVITY])
+@pytest.mark.parametrize("settings", [SETTINGS, INACTIVITY, SEVERAL])
 def test_the_workers_labels_are_those_of_the_log(settings: Settings) -> None:
-    """Every matured example of both definitions has the label that SQL finds in the log, and both labels occur."""
+    """Every matured example of each definition has the label that SQL finds in the log, and both labels occur."""
     played = told(settings)
 
     assert {one.label for one in played.examples} == {0, 1}
