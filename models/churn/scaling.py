@@ -77,7 +77,8 @@ class Scaler:
         self.squares += before
         # Where nothing varied the distance is 0 too, and 0 / tiny is the 0 that is wanted.
         z /= np.maximum(np.sqrt(self.squares / share), self._tiny)
-        return np.minimum(np.maximum(z, self._lowest), self._highest)
+        clipped: Vector = np.minimum(np.maximum(z, self._lowest), self._highest)
+        return clipped
 
     def deviations(self) -> Vector:
         """The standard deviation per column; 0 for one that never varied."""

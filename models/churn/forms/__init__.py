@@ -11,9 +11,10 @@ from models.churn.forms.base import Scorer
 from models.churn.forms.linear import LinearForm, LinearScorer, linear_faults
 from models.churn.forms.prior import PriorForm, PriorScorer, prior_faults
 from models.churn.forms.rule import RuleForm, RuleScorer, rule_faults
+from models.churn.forms.trees import TreesForm, TreesScorer, trees_faults
 from models.churn.scaling import Column
 
-Form = RuleForm | PriorForm | LinearForm
+Form = RuleForm | PriorForm | LinearForm | TreesForm
 
 #: The forms that every record has; all others are learned.
 RULE, PRIOR = "rule", "prior"
@@ -39,6 +40,8 @@ def _scorer(form: Form, columns: Sequence[Column]) -> Scorer:
             return PriorScorer(form)
         case LinearForm():
             return LinearScorer(form, columns)
+        case TreesForm():
+            return TreesScorer(form, columns)
 
 
 def _faults(form: Form, columns: Sequence[Column]) -> Iterator[str]:
@@ -49,3 +52,5 @@ def _faults(form: Form, columns: Sequence[Column]) -> Iterator[str]:
             return prior_faults(form)
         case LinearForm():
             return linear_faults(form, len(columns))
+        case TreesForm():
+            return trees_faults(form, len(columns))
