@@ -151,6 +151,17 @@ class DriftSettings(Section, frozen=True, kw_only=True):
     least_psi: NotNegative = 0.02
 
 
+class SufficiencySettings(Section, frozen=True, kw_only=True):
+    """What data sufficiency asks for."""
+
+    labels: Count = 500
+    positives: Count = 100
+    negatives: Count = 100
+    rarer_share: Share = 0.05
+    horizons: Positive = 3.0
+    event_types: Count = 5
+
+
 class WarehouseSettings(Section, frozen=True, kw_only=True):
     """The DuckDB writer and its snapshots."""
 
@@ -198,6 +209,7 @@ class Settings(Section, frozen=True, kw_only=True):
     trainer: TrainerSettings = TrainerSettings()
     drift: DriftSettings = DriftSettings()
     offer: OfferSettings = OfferSettings()
+    sufficiency: SufficiencySettings = SufficiencySettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
