@@ -15,6 +15,7 @@ import numpy as np
 
 from app.chaos.expected import digest
 from models import table as t
+from models.churn.control import is_control
 from models.churn.record import label_key
 from models.features import FEATURE_NAMES
 from models.labels import is_open
@@ -97,13 +98,9 @@ class _Epoch(msgspec.Struct, frozen=True):
     epoch: int = 0
 
 
-class _Learned(msgspec.Struct, frozen=True):
-    examples: int = 0
-
-
 class _Checkpoint(msgspec.Struct, frozen=True):
     waiting: int = 0
-    state: _Learned = _Learned()
+    examples: int = 0
 
 
 _decode = msgspec.json.decode
@@ -131,7 +128,11 @@ async def collect(settings: Settings, now: float) -> Evidence:
         raw_states=raw_states,
         scores={seen.customer_id: Told(seen.revision, seen.probability, seen.band)
                 for number in many async for seen in _scores(settings, number)},
-        examples=[_decode(record.value, type=SeenExample) async for record in _records(settings, EXAMPLES, 0)],
+        examples=[
+            _decode(record.value, type=SeenExample)
+            async for record in _records(settings, EXAMPLES, 0)
+            if not is_control(record.key, record.value)
+        ],
         trained=await _trained(settings),
         zombies=zombies,
         rerouted=len([None for number in many async for _ in _records(settings, REROUTED, number)]),
@@ -194,9 +195,9 @@ async def _scores(settings: Settings, partition: int) -> AsyncIterator[_Score]:
 
 
 async def _trained(settings: Settings) -> Trained:
-    key = f"{label_key(settings.label.kind, settings.label.horizon_days)}:checkpoint".encode()
+    key = f"{label_key(settings.label.kind, settings.label.horizon_days, settings.label.gap_days)}:checkpoint".encode()
     newest = _Checkpoint()
     async for record in _records(settings, MODEL, 0):
         if record.key == key and record.value is not None:
             newest = _decode(record.value, type=_Checkpoint)
-    return Trained(newest.state.examples, newest.waiting)
+    return Trained(newest.examples, newest.waiting)

@@ -2,16 +2,16 @@
 
 Every challenger bets, after each block of examples, that it is better than the champion on the next block: its
 capital is multiplied by 1 + stake * score, where the score is the block's mean difference of log losses (champion's
-minus challenger's) in units of its usual size. The stake is chosen before the block is seen. As long as a challenger
+minus challenger's, in nats, cut off at 1). The stake is chosen before the block is seen. As long as a challenger
 is not better, its capital does not grow in expectation, so the chance that it ever reaches 1 / `error` is at most
 `error` (Ville's inequality), however often one looks: a betting test [^1] of the difference in skill [^2]. All
 challengers of a reign share a capital of 1, so the bound holds for all of them together. The rule is a challenger like
 the others, so a champion that stops being better than the rule loses its place by the same test.
 
 Two things keep the differences fair bets. Predictions of one customer less than a horizon apart share their outcome,
-so only predictions whose windows cannot overlap are compared (`in_sample`), one of several per customer. And a score
-is cut off sooner where it speaks for the challenger than where it speaks against it, so that a challenger that is a
-little better most of the time and very wrong now and then gains nothing by the cut.
+so only predictions whose windows cannot overlap are compared (`in_sample`), one of several per customer. And they are
+pooled in blocks, so that the cut, which would favour a challenger that is a little better most of the time and very
+wrong now and then, is hardly ever reached; where it speaks for the challenger it comes sooner than where against it.
 
 [^1]: Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting. JRSS B 86 (2024).
 [^2]: Henzi, Ziegel: Valid sequential inference on probability forecast performance. Biometrika 109 (2022).
@@ -24,14 +24,13 @@ import math
 
 import msgspec
 
-RULE = "rule"
 _DAY_S = 86_400.0
 #: Largest difference in nats that one example counts with.
 _LARGEST_NATS = 3.0
-#: Scores are cut off here, in units of the root mean square of past blocks; 1 - stake * 4 stays above 0.
-_GAIN_LIMIT, _LOSS_LIMIT, _LARGEST_STAKE = 3.0, 4.0, 0.24
+#: Where the score of a block is cut off, in nats; 1 - stake stays above 0.
+_GAIN_LIMIT, _LOSS_LIMIT, _LARGEST_STAKE = 0.8, 1.0, 0.95
 #: Blocks that only show how large the differences usually are.
-_WARM_UP_BLOCKS = 5
+_WARM_UP_BLOCKS = 6
 #: Past blocks fade: the stake rests on about the last 100.
 _KEEP = 1.0 - 1.0 / 100.0
 #: Share of a reign's capital for challengers that join later; each takes half of what is left of it.
@@ -67,19 +66,20 @@ class PairTest(msgspec.Struct, forbid_unknown_fields=True):
 
     def _settle(self, mean: float) -> None:
         """Take the bet on a block, then learn from it for the next stake."""
-        size = math.sqrt(self.squares / self.weight) if self.weight else 0.0
-        if self.blocks >= _WARM_UP_BLOCKS and size > 0.0:
-            self.capital *= 1.0 + self._stake(size) * min(max(mean / size, -_LOSS_LIMIT), _GAIN_LIMIT)
+        score = min(max(mean, -_LOSS_LIMIT), _GAIN_LIMIT)
+        self.capital *= 1.0 + self._stake() * score
         self.blocks += 1
         self.weight = self.weight * _KEEP + 1.0
-        self.squares = self.squares * _KEEP + mean * mean
+        self.squares = self.squares * _KEEP + score * score
         # Long inferiority is not remembered at length, so that a champion that rots is noticed soon.
-        lowest = -math.sqrt(self.squares)
-        self.total = max(self.total * _KEEP + mean, lowest)
+        self.total = max(self.total * _KEEP + score, -math.sqrt(self.squares))
 
-    def _stake(self, size: float) -> float:
-        """The share that would have made the past grow most, reduced by one standard error; 0 without a lead."""
-        return min(max(self.gain / size - 1.0 / math.sqrt(self.weight), 0.0), _LARGEST_STAKE)
+    def _stake(self) -> float:
+        """What would have made the past grow most, less half a standard error; 0 without a lead."""
+        if self.blocks < _WARM_UP_BLOCKS or self.squares <= 0.0:
+            return 0.0
+        lead = self.total - 0.5 * math.sqrt(self.squares)
+        return min(max(lead / self.squares, 0.0), _LARGEST_STAKE)
 
 
 class League(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,27 +1,31 @@
-"""The learner: takes matured examples in order, tests, learns, and hands out what to serve.
+"""The learner: takes matured examples in order, tests, lets every candidate learn, and hands out what to serve.
 
-Deterministic: the same examples in the same order give the same model, and a learner that was stored and restored
-goes on exactly as one that was never interrupted.
+All candidates and the rule learn from the same examples; the league decides which of them is the champion, and the
+published model holds the forms of all, so that workers record what each would have said.
+
+Deterministic: the same examples and commands in the same order give the same model, and a learner that was stored and
+restored goes on exactly as one that was never interrupted.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from models.churn import record as records
-from models.churn.calibration import PlattLearner, RecentLoss
+from models.churn.contest import Contest, ContestState, Standing
+from models.churn.forms import PRIOR, RULE, Form
 from models.churn.forms.prior import PriorForm
 from models.churn.forms.rule import EDGES_DAYS, RuleForm, initial_rule
-from models.churn.logistic import LogisticLearner, LogisticState
+from models.churn.league import in_sample
 from models.churn.prior import Prior
 from models.churn.record import InvalidModel, ModelRecord
 from models.churn.rule import RuleLearner
-from models.churn.scaling import Column
+from models.churn.scaling import Column, Scaler, Transforms
 from models.churn.serving import ServingModel
 from models.evaluation import ProgressiveMetrics
 from models.features.base import Feature
@@ -29,53 +33,69 @@ from models.records import Example
 from models.settings import LabelSettings, TrainerSettings
 
 PREDICTORS = ("emitted", "rule", "prior")
-_FORMAT = 2
-#: A model in use is replaced by the rule only when it is clearly worse, so that noise does not make them alternate.
-_PATIENCE_NATS = 0.005
-_CALIBRATION_GAIN_NATS = 0.0005
+FORMAT = 3
 
 
 class LearnerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A learner's checkpoint: everything it knows, as plain data."""
+    """A learner's checkpoint: everything it knows, as plain data. `counts` and `means` are per column, transformed."""
 
-    format: int = _FORMAT
+    format: int = FORMAT
     key: str
     feature_version: str
     fingerprint: str
     examples: int = 0
     positives: int = 0
-    champion: Literal["rule", "logistic"] = "rule"
     prior: Prior
     rule: RuleLearner
-    calibration: PlattLearner
-    losses: dict[str, RecentLoss]
+    counts: list[float]
+    means: list[float]
     metrics: dict[str, ProgressiveMetrics]
-    logistic: LogisticState
+    contest: ContestState
 
 
 class Learner:
-    """Prior, rule and logistic regression side by side; serves the best that has earned it."""
+    """Prior, rule and all candidates side by side; serves the one that has earned it."""
 
     def __init__(
-        self, features: Sequence[Feature], feature_version: str, label: LabelSettings, trainer: TrainerSettings
-    ) -> None:
-        self._columns = tuple(Column(feature.name, feature.transform) for feature in features)
+        self, features: Sequence[Feature], feature_version: str, label: LabelSettings, trainer: TrainerSettings,
+        horizon_days: float | None = None,
+    ) -> None:  # fmt: skip
+        """A learner of one horizon of the label, its first one if none is given.
+
+        Raises
+        ------
+        ValueError
+            When `trainer.candidates` names a model that does not exist.
+        """
         self._label, self._settings = label, trainer
-        self._logistic = LogisticLearner(features, trainer)
+        self.horizon_days = label.horizon_days if horizon_days is None else horizon_days
+        self._columns = tuple(Column(feature.name, feature.transform) for feature in features)
         names = [feature.name for feature in features]
         self._rule_columns = initial_rule(names, label.kind).columns
         self._silence = [names.index(name) for name in self._rule_columns]
+        self._transforms, self._scaler = Transforms(features), Scaler(len(names))
+        self.contest = Contest(features, trainer)
         self._state = LearnerState(
-            key=records.label_key(label.kind, label.horizon_days),
+            key=records.label_key(label.kind, self.horizon_days, label.gap_days),
             feature_version=feature_version,
             fingerprint=records.fingerprint(features),
             prior=Prior(),
             rule=RuleLearner.fresh(),
-            calibration=PlattLearner(),
-            losses={name: RecentLoss() for name in ("rule", "logistic", "calibrated")},
+            counts=[],
+            means=[],
             metrics={name: ProgressiveMetrics() for name in PREDICTORS},
-            logistic=self._logistic.state(),
+            contest=self.contest.state(),
         )
+
+    @property
+    def key(self) -> str:
+        """The label key of what is learned."""
+        return self._state.key
+
+    @property
+    def feature_version(self) -> str:
+        """The version of the features that it learns from."""
+        return self._state.feature_version
 
     @property
     def examples(self) -> int:
@@ -88,12 +108,12 @@ class Learner:
         return self._state.positives
 
     @property
-    def champion(self) -> Literal["rule", "logistic"]:
-        """What is served now."""
-        return self._state.champion
+    def champion(self) -> str:
+        """What is served now: `rule`, or the name of a candidate."""
+        return self.contest.champion
 
     def learn(self, example: Example) -> None:
-        """Test on the emitted probabilities, then learn.
+        """Test on the recorded probabilities, let all learn, then see who has earned to be served.
 
         Examples must come at the rates at which they happen; see `models.churn.waiting`.
 
@@ -111,35 +131,45 @@ class Learner:
         state.metrics["emitted"].add(label, example.probability)
         state.metrics["rule"].add(label, example.rule_probability)
         state.metrics["prior"].add(label, example.prior_probability)
-        self._learn_rule(example)
         x = np.array(example.features, dtype=np.float32)  # as served; None becomes NaN
-        self._learn_logistic(self._logistic.learn(x, label), label)
+        silence = _largest([example.features[column] for column in self._silence])
+        rule_now = state.rule.probability(silence, state.prior.probability)
+        losses = self.contest.judge(example, x, rule_now, enough=self._enough())
+        if in_sample(example.customer_id, example.as_of, self.horizon_days, self._label.snapshot_every_days):
+            self.contest.compare(losses)
+        self.contest.learn(x, label)
+        self._scaler.learn(self._transforms.apply(x))
+        state.rule.learn(silence, label)
         state.prior.learn(label)
         state.examples += 1
         state.positives += label
-        state.champion = self._earned()
+        if self._enough():
+            self.contest.decide()
 
-    def serving(self, offset: int) -> ServingModel:
-        """The model to publish. `offset` is that of the last example read."""
+    def serving(self, offset: int, champion: str | None = None) -> ServingModel:
+        """The model to publish. `offset` is that of the last record read. `champion`: another one than the league's."""
         state, prior = self._state, self._state.prior.probability
+        contenders = self.contest.contenders
+        forms: dict[str, Form] = {
+            PRIOR: PriorForm(rate=prior),
+            RULE: RuleForm(self._rule_columns, EDGES_DAYS, tuple(state.rule.rates), unknown=prior),
+        }
         record = ModelRecord(
             key=state.key,
-            champion=state.champion,
+            champion=champion or self.champion,
+            move=self.contest.why,
             feature_version=state.feature_version,
             fingerprint=state.fingerprint,
             columns=self._columns,
             label_kind=self._label.kind,
-            horizon_days=self._label.horizon_days,
+            horizon_days=self.horizon_days,
+            gap_days=self._label.gap_days,
             offset=offset,
             examples=state.examples,
             positives=state.positives,
-            forms={
-                "prior": PriorForm(rate=prior),
-                "rule": RuleForm(self._rule_columns, EDGES_DAYS, tuple(state.rule.rates), unknown=prior),
-                "logistic": self._logistic.form(),
-            },
-            calibrations={"logistic": state.calibration.form()},
-            typical=self._logistic.typical(),
+            forms=forms | {name: one.form() for name, one in contenders.items()},
+            calibrations={name: one.facts.calibration.form() for name, one in contenders.items()},
+            typical=self._typical(),
             metrics=self.metrics(),
         )
         return ServingModel(records.seal(record))
@@ -147,29 +177,31 @@ class Learner:
     def metrics(self) -> dict[str, float]:
         """Progressive figures over all examples: `count`, `positives`, then `auc_emitted`, `log_loss_rule` and so on.
 
-        Figures that are not defined yet are left out.
+        Of candidates they are those of the predictions that they are judged by. Undefined ones are left out.
         """
         found: dict[str, float] = {"count": self._state.examples, "positives": self._state.positives}
-        for name in PREDICTORS:
-            summary = self._state.metrics[name].summary()
-            found |= {f"{k}_{name}": v for k, v in summary.items() if k not in ("count", "positives")}
+        judged = self._state.metrics | {name: one.facts.metrics for name, one in self.contest.contenders.items()}
+        for name, metrics in judged.items():
+            found |= {f"{k}_{name}": v for k, v in metrics.summary().items() if k not in ("count", "positives")}
         return found
+
+    def standings(self) -> list[Standing]:
+        """The league table: the champion first, then by recent log loss."""
+        return self.contest.standings(self.examples)
 
     def checkpoint(self) -> dict[str, Any]:
         """All that was learned as plain data, ready for JSON."""
-        self._state.logistic = self._logistic.state()
-        plain: dict[str, Any] = msgspec.to_builtins(self._state)
+        state = self._state
+        state.contest = self.contest.state()
+        state.counts, state.means = self._scaler.counts.tolist(), self._scaler.means.tolist()
+        plain: dict[str, Any] = msgspec.to_builtins(state)
         return plain
 
     @classmethod
     def restore(
-        cls,
-        plain: Mapping[str, Any],
-        features: Sequence[Feature],
-        feature_version: str,
-        label: LabelSettings,
-        trainer: TrainerSettings,
-    ) -> Learner:
+        cls, plain: Mapping[str, Any], features: Sequence[Feature], feature_version: str, label: LabelSettings,
+        trainer: TrainerSettings, horizon_days: float | None = None,
+    ) -> Learner:  # fmt: skip
         """A learner that goes on where `checkpoint` was taken.
 
         Raises
@@ -178,42 +210,26 @@ class Learner:
             When the checkpoint is malformed, holds a number that is not finite, or is of another label or of other
             features.
         """
-        learner = cls(features, feature_version, label, trainer)
+        learner = cls(features, feature_version, label, trainer, horizon_days)
         try:
             state = msgspec.convert(plain, LearnerState)
-            _check(plain, state, learner._state)
-            learner._logistic.load(state.logistic)
-        except (msgspec.ValidationError, ValueError) as error:
+            _check(plain, state, learner._state, len(features))
+            learner.contest.load(state.contest, state.examples)
+        except (msgspec.ValidationError, ValueError, KeyError, TypeError) as error:
             raise InvalidModel(f"checkpoint cannot be used: {error}") from error
+        learner._scaler.counts, learner._scaler.means = np.array(state.counts), np.array(state.means)
         learner._state = state
         return learner
-
-    def _learn_rule(self, example: Example) -> None:
-        state = self._state
-        silence = _largest([example.features[column] for column in self._silence])
-        probability = state.rule.probability(silence, state.prior.probability)
-        state.losses["rule"].add(math.log(probability / (1.0 - probability)), example.label)
-        state.rule.learn(silence, example.label)
-
-    def _learn_logistic(self, raw: float, label: int) -> None:
-        """Compare the log-odds from before the label with and without the calibration, then teach the latter."""
-        losses, calibration = self._state.losses, self._state.calibration
-        losses["logistic"].add(raw, label)
-        losses["calibrated"].add(calibration.slope * raw + calibration.intercept, label)
-        calibration.learn(raw, label)
-        gain = losses["logistic"].mean - losses["calibrated"].mean
-        calibration.used = self._enough() and gain > (0.0 if calibration.used else _CALIBRATION_GAIN_NATS)
-
-    def _earned(self) -> Literal["rule", "logistic"]:
-        losses = self._state.losses
-        own = losses["calibrated" if self._state.calibration.used else "logistic"].mean
-        patience = _PATIENCE_NATS if self._state.champion == "logistic" else 0.0
-        return "logistic" if self._enough() and own <= losses["rule"].mean + patience else "rule"
 
     def _enough(self) -> bool:
         state, settings = self._state, self._settings
         rarer = min(state.positives, state.examples - state.positives)
         return state.examples >= settings.min_labels and rarer >= settings.min_positives
+
+    def _typical(self) -> tuple[float | None, ...]:
+        """Per column the raw value of its mean transformed value; None where none was known."""
+        usual = np.round(self._transforms.undo(self._scaler.means), 4).tolist()
+        return tuple(value if count else None for value, count in zip(usual, self._scaler.counts.tolist(), strict=True))
 
 
 def _largest(values: Sequence[float | None]) -> float:
@@ -221,19 +237,22 @@ def _largest(values: Sequence[float | None]) -> float:
     return max(known) if known else math.nan
 
 
-def _check(plain: Mapping[str, Any], state: LearnerState, expected: LearnerState) -> None:
+def _check(plain: Mapping[str, Any], state: LearnerState, expected: LearnerState, columns: int) -> None:
     """Raise `ValueError` for a state of another label or other features, of wrong sizes or with numbers not finite."""
     for name in ("format", "key", "feature_version", "fingerprint"):
         found, allowed = getattr(state, name), getattr(expected, name)
         if found != allowed:
             raise ValueError(f"{name} '{found}' is not the one in use here ('{allowed}')")
-    for name in ("losses", "metrics"):
-        if getattr(state, name).keys() != getattr(expected, name).keys():
-            raise ValueError(f"{name} must be {sorted(getattr(expected, name))}")
+    if state.metrics.keys() != expected.metrics.keys():
+        raise ValueError(f"metrics must be {sorted(expected.metrics)}")
     if _shape(msgspec.to_builtins(state.rule)) != _shape(msgspec.to_builtins(expected.rule)):
         raise ValueError("rule has another number of bins")
-    if _shape(msgspec.to_builtins(state.metrics)) != _shape(msgspec.to_builtins(expected.metrics)):
+    bins = _shape(msgspec.to_builtins(ProgressiveMetrics()))
+    judged = [*state.metrics.values(), *(contender.metrics for contender in state.contest.contenders.values())]
+    if any(_shape(msgspec.to_builtins(metrics)) != bins for metrics in judged):
         raise ValueError("metrics have another number of bins")
+    if {len(state.counts), len(state.means)} != {columns}:
+        raise ValueError(f"{len(state.counts)} counts and {len(state.means)} means for {columns} columns")
     if not _finite(plain):
         raise ValueError("it holds a number that is not finite")
 

@@ -69,5 +69,5 @@ class WaitingRoom:
 
 
 def due_at(example: Example) -> float:
-    """The end of the example's horizon in epoch seconds."""
-    return example.as_of + example.horizon_days * _DAY_S
+    """The end of the example's horizon, which begins behind the gap, in epoch seconds."""
+    return example.as_of + (example.gap_days + example.horizon_days) * _DAY_S

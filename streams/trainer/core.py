@@ -1,120 +1,130 @@
-"""The trainer without its transport: records of topic `examples` in, records of topic `model` out.
+"""The trainer of one horizon without its transport: examples and commands in, records of topic `model` out.
 
-Two records are published together, in this order: the checkpoint (key `<label>:checkpoint`: all that was learned and
-the offset of the last example in it) and the model (key `<label>`: what scorers apply). They lie in one partition, so
-whoever has read a model has passed its checkpoint.
+What is published together, in this order:
+
+1. `<label>:version:<version>`: versions newly kept;
+2. `<label>:checkpoint`: all that was learned and the offset of the last record in it (`streams.trainer.checkpoint`);
+3. `<label>`: the model that scorers apply; its header `moved` counts the moves of what is served;
+4. `<label>:history`: how the models stand (`streams.trainer.history`);
+5. deletions of what is kept no longer.
+
+They lie in one partition, so whoever has read a model has passed its checkpoint.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from models.churn.learner import Learner
-from models.churn.record import InvalidModel, label_key
+from models.churn.record import InvalidModel
 from models.churn.serving import ServingModel
-from models.churn.waiting import WaitingRoom
-from models.events.quarantine import quarantine_record
-from models.events.types import Rejection
+from models.churn.waiting import WaitingRoom, due_at
 from models.features.base import Feature
+from models.labels import horizons_of
 from models.records import Example
 from models.settings import Settings
 from models.state import message_digest
 from streams.chunks import Outgoing
-from streams.topics import EXAMPLES
+from streams.trainer import checkpoint as checkpoints
+from streams.trainer.archive import Archive
+from streams.trainer.history import History, encode_history, history_key
+from streams.trainer.reading import Read
+from streams.trainer.steering import Steering
 
 log = logging.getLogger(__name__)
 
-#: Why an example was not learned.
+#: Why a record was not learned.
 ALREADY_LEARNED = "already_learned"
 DUPLICATE = "duplicate"
 MALFORMED = "malformed"
 OTHER_FEATURES = "other_features"
 OTHER_LABEL = "other_label"
 LOST_WAITING = "lost_waiting"
-_CHECKPOINT_FORMAT = 3
 #: Examples among which a repeated one is noticed. A worker that is killed between writing examples and states writes
 #: the same examples again when it is back: at most what a few of its turns brought forth, with others' in between.
 REMEMBERED = 50_000
-_MAX_KEY_BYTES = 1000
-
-#: What msgspec raises for bytes that are not what is expected; RecursionError when they are nested too deep.
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-_examples = msgspec.json.Decoder(Example)
-
-
-class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The value of a checkpoint record. `sha256` is that of the bytes of `state`.
-
-    `offset` is that of the last example read. `waiting` of those at or above offset `waiting_from` were not learned:
-    the ones whose horizon ends after `clock` (epoch seconds). They are read again instead of being stored.
-    """
-
-    format: int
-    offset: int
-    clock: float
-    waiting: int
-    waiting_from: int | None
-    sha256: str
-    state: msgspec.Raw
-
-
-_checkpoints = msgspec.json.Decoder(Checkpoint)
+MOVED_HEADER = "moved"
 
 
 class TrainerCore:
-    """Reads examples in offset order, each offset once, learns them when due, and writes what is to be published.
+    """Reads records in offset order, each offset once, learns examples when due, and writes what is to be published.
 
     After `restore`, records from `read_back_from` to `offset` must be given to `put_back` before the first `take`.
     """
 
-    def __init__(self, settings: Settings, features: Sequence[Feature], feature_version: str) -> None:
+    def __init__(
+        self, settings: Settings, features: Sequence[Feature], feature_version: str, horizon_days: float | None = None
+    ) -> None:
+        """A trainer of one horizon of the label, its first one if none is given."""
         self._settings = settings
-        self._features, self._feature_version = features, feature_version
-        self.learner = Learner(features, feature_version, settings.label, settings.trainer)
-        self.key = label_key(settings.label.kind, settings.label.horizon_days)
+        self._features, self._feature_version, self._horizon_days = features, feature_version, horizon_days
+        learner = Learner(features, feature_version, settings.label, settings.trainer, horizon_days)
+        self.key = learner.key
+        self.steering = Steering(learner, Archive(self.key, settings.trainer.keep_versions), features)
         self.offset = -1
-        #: The last offset looked at, whether or not its record was an example to learn.
+        #: The last offset looked at, whether or not its record was one for this horizon.
         self.position = -1
         self.waiting_from: int | None = None
         self.waiting = WaitingRoom(settings.trainer.max_waiting)
-        self._to_put_back = 0
-        self._told_of_early = False
-        self._recent: dict[bytes, None] = {}
         self.unpublished = 0
         self.learned: Counter[int] = Counter()
         self.skipped: Counter[str] = Counter()
+        self._pieces: list[str] = []
+        self._sent: bytes | None = None
+        self._to_put_back = 0
+        self._told_of_early = False
+        self._recent: dict[bytes, None] = {}
+
+    @property
+    def learner(self) -> Learner:
+        """What learns."""
+        return self.steering.learner
 
     @property
     def checkpoint_key(self) -> str:
         """The record key of the checkpoint."""
         return f"{self.key}:checkpoint"
 
-    def restore(self, checkpoints: Iterable[bytes], model: bytes | None) -> None:
-        """Go on from the usable one of `checkpoints` that got furthest. `model` is the newest published model.
+    # -- restart -------------------------------------------------------------------------------------
+
+    def restore(self, heads: Iterable[bytes], records: Mapping[bytes, bytes]) -> None:
+        """Go on from the usable checkpoint that got furthest. `records` are the newest of topic `model`, by key.
 
         The last one written need not be it: a trainer that was stopped and lost its partition may write its own late.
         A checkpoint that fails its checks is logged and passed over; without a usable one the learner starts fresh.
-        The model is due for publishing again when it is not what the checkpoint would publish.
+        All is due for publishing again when the topic does not hold what the checkpoint would publish.
         """
-        for raw in checkpoints:
+        best: checkpoints.Checkpoint | None = None
+        for raw in heads:
             try:
-                learner, checkpoint = self._open(raw)
+                found, plain = checkpoints.read(raw, records)
+                learner = Learner.restore(
+                    plain, self._features, self._feature_version, self._settings.label, self._settings.trainer,
+                    self._horizon_days,
+                )  # fmt: skip
             except InvalidModel as error:
                 log.error("passed over a checkpoint of %d bytes: %s", len(raw), error)
                 continue
-            if checkpoint.offset >= self.offset:
-                self.learner, self.offset, self.waiting_from = learner, checkpoint.offset, checkpoint.waiting_from
-                self._to_put_back = checkpoint.waiting
-                self.waiting = WaitingRoom(self._settings.trainer.max_waiting, checkpoint.clock)
-        self.position = self.offset
-        if self.offset >= 0 and self.model().to_record() != model:
+            if best is None or found.offset >= best.offset:
+                best, self.steering.learner = found, learner
+        if best is None:
+            return
+        self.offset = self.position = best.offset
+        self.waiting_from, self._to_put_back = best.waiting_from, best.waiting
+        clock = -math.inf if best.clock is None else best.clock
+        self.waiting = WaitingRoom(self._settings.trainer.max_waiting, clock)
+        self.steering.answers, self._pieces = list(best.answers), list(best.pieces)
+        archive = self.steering.archive
+        archive.restore(best.versions, records)
+        prefix, named = f"{self.checkpoint_key}:".encode(), {name.encode() for name in best.pieces}
+        archive.erase(key for key in records if key.startswith(prefix) and key not in named)
+        served = self.model()
+        history = encode_history(self._history(served, self._to_put_back))
+        self._sent = records.get(self.key.encode())
+        if self._sent != served.to_record() or records.get(history_key(self.key)) != history or not archive.clean:
             self.unpublished = 1
 
     @property
@@ -123,21 +133,15 @@ class TrainerCore:
         remembered_from = max(0, self.offset - REMEMBERED + 1)
         return remembered_from if self.waiting_from is None else min(self.waiting_from, remembered_from)
 
-    def put_back(self, records: Iterable[Any]) -> None:
+    def put_back(self, read: Iterable[Read]) -> None:
         """Remember what was read before the checkpoint was written, and let wait again what waited then."""
-        for record in records:
-            if record.offset > self.offset:
-                continue
-            try:
-                example = _examples.decode(record.value or b"")
-                fit = self._unfit(example) is None
-            except _UNREADABLE:
-                continue
-            if not fit:
+        for one in read:
+            offset, example = one.record.offset, one.example
+            if offset > self.offset or example is None or self._unfit(example) is not None:
                 continue
             self._remember(example)
-            waited = self.waiting_from is not None and record.offset >= self.waiting_from
-            if waited and self.waiting.put_back(example, record.offset):
+            waited = self.waiting_from is not None and offset >= self.waiting_from
+            if waited and self.waiting.put_back(example, offset):
                 self._to_put_back -= 1
 
     def all_put_back(self) -> None:
@@ -147,42 +151,46 @@ class TrainerCore:
             self.skipped[LOST_WAITING] += self._to_put_back
         self._to_put_back = 0
 
-    def take(self, records: Sequence[Any], now: float) -> list[Outgoing]:
-        """Read the records of a chunk that were not read before, and learn what is due.
+    # -- examples and commands -----------------------------------------------------------------------
 
-        `now` in epoch seconds is when they were read. Returns the quarantine records of those that are malformed.
-        """
-        refused: list[Outgoing] = []
-        for record in records:
-            if record.offset <= self.offset:
+    def take(self, read: Iterable[Read]) -> None:
+        """Take records that were not taken before: do what commands say, learn the examples that are due."""
+        for one in read:
+            offset = one.record.offset
+            if offset <= self.offset:
                 self.skipped[ALREADY_LEARNED] += 1
                 continue
-            self.position = max(self.position, record.offset)
-            try:
-                example = _examples.decode(record.value if record.value is not None else b"")
-                reason = self._unfit(example)
-            except _UNREADABLE as error:
-                self.skipped[MALFORMED] += 1
-                refused.append(_quarantine(record, str(error), now))
-                continue
-            if reason is not None:
-                self.skipped[reason] += 1
-                continue
-            if self._is_duplicate(example):
-                self.skipped[DUPLICATE] += 1
-                continue
-            self.offset = record.offset
-            self.unpublished += 1
-            self._learn_due(self.waiting.add(example, record.offset))
-        return refused
+            self.position = max(self.position, offset)
+            if one.control is not None and one.control.key in ("", self.key):
+                self.offset = offset
+                self.unpublished += 1
+                self.steering.obey(one.control, offset, self.waiting.clock)
+            elif one.example is not None:
+                self._take_example(one.example, offset)
 
-    def _learn_due(self, released: Iterable[Example]) -> None:
-        for example in released:
-            self.learner.learn(example)
-            self.learned[example.label] += 1
+    def _take_example(self, example: Example, offset: int) -> None:
+        reason = self._unfit(example)
+        if reason is None and self._is_duplicate(example):
+            reason = DUPLICATE
+        if reason is not None:
+            self.skipped[reason] += bool(reason)
+            return
+        self.offset = offset
+        self.unpublished += 1
+        for due in self.waiting.add(example, offset):
+            self._learn(due)
         if self.waiting.early and not self._told_of_early:
             self._told_of_early = True
             log.warning("positives are learned before their horizon ends: more would wait than trainer.max_waiting")
+
+    def _learn(self, example: Example) -> None:
+        before, at = self.learner.champion, due_at(example)
+        self.learner.learn(example)
+        self.learned[example.label] += 1
+        if self.learner.champion != before:
+            self.steering.moved(before, self.offset, at)
+        elif self.steering.versions.new_day(at):
+            self.steering.keep_day(self.offset, at)
 
     def _is_duplicate(self, example: Example) -> bool:
         return example.example_id in self.waiting or not self._remember(example)
@@ -197,72 +205,71 @@ class TrainerCore:
             del self._recent[next(iter(self._recent))]
         return True
 
-    def model(self) -> ServingModel:
-        """The model of everything learned so far."""
-        return self.learner.serving(self.offset)
-
-    def publication(self) -> list[Outgoing]:
-        """The records to send now: checkpoint, then model. What they hold counts as published."""
-        self.unpublished = 0
-        checkpoint = Outgoing(self.checkpoint_key.encode(), self._checkpoint())
-        return [checkpoint, Outgoing(self.key.encode(), self.model().to_record())]
-
     def _unfit(self, example: Example) -> str | None:
-        """Why a well-formed example must not be learned; `msgspec.ValidationError` when it contradicts itself."""
+        """Why a well-formed example must not be learned here; empty if another horizon of the label learns it."""
+        label = self._settings.label
         if example.feature_version != self._feature_version:
             return OTHER_FEATURES
-        if example.horizon_days != self._settings.label.horizon_days:
-            return OTHER_LABEL
-        if len(example.features) != len(self._features):
-            raise msgspec.ValidationError(
-                f"{len(example.features)} features of version '{example.feature_version}' "
-                f"(allowed: {len(self._features)})"
-            )
-        if any(abs(value) > _LARGEST_FEATURE for value in example.features if value is not None):
-            raise msgspec.ValidationError(f"a feature is beyond {_LARGEST_FEATURE} (vectors are 32-bit floats)")
-        return None
+        if example.horizon_days == self.learner.horizon_days and example.gap_days == label.gap_days:
+            return None
+        known = example.horizon_days in horizons_of(label) and example.gap_days == label.gap_days
+        return "" if known else OTHER_LABEL
 
-    def _checkpoint(self) -> bytes:
-        state = msgspec.json.encode(self.learner.checkpoint())
-        digest = hashlib.sha256(state).hexdigest()
+    # -- what is published ---------------------------------------------------------------------------
+
+    def model(self) -> ServingModel:
+        """The model to serve: of everything learned so far, or the pinned one."""
+        return self.steering.served_model(self.offset)
+
+    def publication(self) -> list[Outgoing]:
+        """The records to send now, see the module's docstring. What they hold counts as published."""
+        self.unpublished = 0
+        archive, model = self.steering.archive, self.model()
+        written = self._checkpoint()
+        archive.erase(name.encode() for name in self._pieces if name not in written.pieces)
+        self._pieces = written.pieces
+        records = archive.unsent() + written.records
+        raw = model.to_record()
+        if raw != self._sent:
+            moved = (MOVED_HEADER, str(archive.versions.moved).encode())
+            records.append(Outgoing(self.key.encode(), raw, headers=(moved,)))
+            self._sent = raw
+        records.append(Outgoing(history_key(self.key), encode_history(self._history(model, len(self.waiting)))))
+        return records + archive.deletions()
+
+    def _checkpoint(self) -> checkpoints.Written:
         waiting = self.waiting
-        checkpoint = Checkpoint(
-            format=_CHECKPOINT_FORMAT,
+        return checkpoints.write(
+            self.checkpoint_key,
+            self.learner.checkpoint(),
             offset=self.offset,
-            clock=waiting.clock,
+            clock=self._clock(),
+            examples=self.learner.examples,
             waiting=len(waiting),
             waiting_from=waiting.first_offset,
-            sha256=digest,
-            state=msgspec.Raw(state),
+            versions=self.steering.versions,
+            answers=self.steering.answers,
         )
-        return msgspec.json.encode(checkpoint)
 
-    def _open(self, raw: bytes) -> tuple[Learner, Checkpoint]:
-        try:
-            checkpoint = _checkpoints.decode(raw)
-            plain = msgspec.json.decode(checkpoint.state)
-        except _UNREADABLE as error:
-            raise InvalidModel(f"not a checkpoint: {error}") from error
-        digest = hashlib.sha256(bytes(checkpoint.state)).hexdigest()
-        if checkpoint.format != _CHECKPOINT_FORMAT or checkpoint.sha256 != digest or checkpoint.offset < 0:
-            raise InvalidModel(
-                f"format {checkpoint.format}, offset {checkpoint.offset}, sha256 '{checkpoint.sha256[:80]}' "
-                f"(allowed: format {_CHECKPOINT_FORMAT}, offset from 0, sha256 '{digest}')"
-            )
-        if not isinstance(plain, dict):
-            raise InvalidModel("the checkpoint's state is not an object")
-        settings = self._settings
-        learner = Learner.restore(plain, self._features, self._feature_version, settings.label, settings.trainer)
-        return learner, checkpoint
+    def _history(self, model: ServingModel, waiting: int) -> History:
+        learner, trainer = self.learner, self._settings.trainer
+        return History(
+            key=self.key,
+            served=model.version,
+            champion=learner.champion,
+            why=learner.contest.why,
+            promotion=trainer.promotion,
+            promotion_error=trainer.promotion_error,
+            offset=self.offset,
+            examples=learner.examples,
+            positives=learner.positives,
+            waiting=waiting,
+            clock=self._clock(),
+            standings=tuple(learner.standings()),
+            versions=self.steering.versions,
+            answers=tuple(self.steering.answers),
+        )
 
-
-#: The largest 32-bit float.
-_LARGEST_FEATURE = 3.4028234663852886e38
-
-
-def _quarantine(record: Any, detail: str, now: float) -> Outgoing:
-    value = quarantine_record(
-        Rejection("malformed_example", detail),
-        topic=EXAMPLES, partition=record.partition, offset=record.offset, key=record.key, raw=record.value, at=now,
-    )  # fmt: skip
-    return Outgoing(record.key if record.key and len(record.key) <= _MAX_KEY_BYTES else None, value.to_json())
+    def _clock(self) -> float | None:
+        """The event time up to which examples were learned; None before the first."""
+        return self.waiting.clock if math.isfinite(self.waiting.clock) else None

@@ -1,7 +1,7 @@
 """The trainer role: learns from matured examples and publishes models.
 
-One Faust agent on the one-partition topic `examples`, in the group `<prefix><app_id>-trainer`. Order is the
-guarantee:
+One Faust agent on the one-partition topic `examples`, in the group `<prefix><app_id>-trainer`, for all horizons of the
+label (`group`). Order is the guarantee:
 
 1. When the partition is assigned: read the newest checkpoint from topic `model`.
 2. Read the examples behind the checkpoint's offset, and again those before it that waited for their horizon.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -29,16 +28,17 @@ from streams.chunks import BatchProducer, Chunk, ChunkApp, Outgoing, ack, chunk_
 from streams.kafka import group_id
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, topic_name
-from streams.trainer.core import TrainerCore
+from streams.trainer.group import TrainerGroup
 from streams.trainer.signals import TrainerSignals
 from streams.worker.changelog import read_range, read_to_end
 from streams.worker.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
-#: Examples learned at a stretch: some 15 ms, so that heartbeats and health checks are never kept waiting.
-_STRETCH_EXAMPLES = 250
-_KEPT_CHECKPOINTS = 3
+#: Examples learned at a stretch: few enough that heartbeats and health checks are never kept waiting.
+_STRETCH_EXAMPLES = 50
+#: Most of the time that goes into regular publishing: large models are published less often.
+_PUBLISHING_SHARE = 0.1
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
         self._producer = BatchProducer(settings.broker)
         self._pulse = Pulse(settings.broker.session_timeout_s)
         self._lock = asyncio.Lock()
-        self._core: TrainerCore | None = None
+        self._core: TrainerGroup | None = None
         self._assigned = False
         self._unsettled: list[Any] = []
         self._failed: asyncio.Future[None] | None = None
@@ -117,7 +117,7 @@ class Trainer:
         if core.unpublished >= self._settings.trainer.checkpoint_examples or self._holds_back():
             await self._publish()
 
-    async def _fill_gap(self, core: TrainerCore, until: int) -> None:
+    async def _fill_gap(self, core: TrainerGroup, until: int) -> None:
         """Read what lies between the checkpoint and the first chunk: the committed offset can be ahead of it.
 
         That is so when the checkpoint which the commit was made for is damaged, or was replaced by an older one.
@@ -127,7 +127,7 @@ class Trainer:
             async for records in read_range(self._settings.broker, topic, 0, core.position + 1, until - 1):
                 await self._send(QUARANTINE, core.take(records, time.time()))
                 self._signals.reading()
-            core.position = until - 1
+            core.skip_to(until - 1)
 
     def _held(self) -> int:
         """Records that were taken and wait for the next published model to be acknowledged."""
@@ -143,16 +143,17 @@ class Trainer:
 
     async def _publish_regularly(self, app: ChunkApp) -> None:
         """Publish what is new, at most every `publish_every_s`, and show in between that the trainer is alive."""
-        trainer, last = self._settings.trainer, 0.0
+        trainer, next_at = self._settings.trainer, 0.0
         try:
             while True:
                 await asyncio.sleep(min(trainer.publish_every_s, self._settings.worker.tick_s))
                 async with self._lock:
                     if self._assigned:
                         await self._load()
-                    if time.monotonic() - last >= trainer.publish_every_s:
+                    if (begun := time.monotonic()) >= next_at:
                         await self._publish()
-                        last = time.monotonic()
+                        took_s = time.monotonic() - begun
+                        next_at = begun + max(trainer.publish_every_s, took_s / _PUBLISHING_SHARE)
                 lag = app.lag()
                 # What lags beyond the records held has not come to us yet, unless we hold it back ourselves.
                 waiting = sum(lag.values()) > self._held() and not self._full()
@@ -172,26 +173,23 @@ class Trainer:
         for event in events:
             ack(event)
 
-    async def _load(self) -> TrainerCore:
+    async def _load(self) -> TrainerGroup:
         """The core, restored from topic `model` if the partition was just taken over."""
         if self._core is None:
-            core = TrainerCore(self._settings, FEATURES, FEATURE_VERSION)
-            checkpoints: deque[bytes] = deque(maxlen=_KEPT_CHECKPOINTS)
-            model: bytes | None = None
+            core = TrainerGroup(self._settings, FEATURES, FEATURE_VERSION)
+            stored = core.stored()
             async for records in read_to_end(self._settings.broker, topic_name(self._settings.broker, MODEL), 0):
                 for record in records:
-                    if record.key == core.checkpoint_key.encode() and record.value is not None:
-                        checkpoints.append(record.value)
-                    elif record.key == core.key.encode():
-                        model = record.value
-            core.restore(checkpoints, model)
+                    stored.add(record.key, record.value)
+            core.restore(stored)
             await self._put_back(core)
-            log.info("trainer goes on with %d examples, behind offset %d", core.learner.examples, core.offset)
+            learned = ", ".join(f"{one.key}: {one.learner.examples} examples" for one in core.cores)
+            log.info("trainer goes on with %s, behind offset %d", learned, core.offset)
             self._core = core
             self._signals.restored(core)
         return self._core
 
-    async def _put_back(self, core: TrainerCore) -> None:
+    async def _put_back(self, core: TrainerGroup) -> None:
         """Read again what waited for its horizon when the checkpoint was written, and what repeats are told by."""
         if core.offset >= 0:
             topic = topic_name(self._settings.broker, EXAMPLES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from models.churn.control import is_control
 from models.records import Example
 from streams.topics import SCORES
 from streams.warehouse.decode import BadRecord, Decoder, ScoreRow
@@ -40,7 +41,9 @@ def read_batch(
         if record.offset < at.next_offset:
             continue
         try:
-            if partition[0] != SCORES:
+            if partition[0] != SCORES and is_control(record.key, record.value):
+                pass  # a command to the trainer: nothing that became known of a customer
+            elif partition[0] != SCORES:
                 examples.append(decoder.example(record.value))
             elif record.value is None:
                 erased[decoder.customer(record.key)] = len(scores)

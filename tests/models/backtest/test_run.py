@@ -61,11 +61,13 @@ def worker_path(chosen):
             told.update({(score.customer_id, at): score.probability for score in done.scores if score.eligible})
             if not engine.has_due(at):
                 break
+        before = learner.examples
         for example in found:
             for due in room.add(example, len(examples)):
                 learner.learn(due)
             examples.append(example)
-        engine.models.use(learner.serving(len(examples) - 1))
+        if learner.examples > before:
+            engine.models.use(learner.serving(len(examples) - 1))
 
     for event, topic in events:
         while event.time > clock:

@@ -15,7 +15,8 @@ from tests.models.churn.samples import FEATURES, LABEL, TRAINER, VERSION, exampl
 
 
 def learned(count: int = 3000) -> ServingModel:
-    learner = Learner(FEATURES, VERSION, LABEL, TRAINER)
+    hasty = msgspec.structs.replace(TRAINER, promotion_error=0.9, promotion_block=2)
+    learner = Learner(FEATURES, VERSION, LABEL, hasty)
     for item in examples(count):
         learner.learn(item)
     return learner.serving(count - 1)

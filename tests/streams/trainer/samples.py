@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
 import msgspec
 import numpy as np
 
-from models.features import FEATURE_NAMES, FEATURE_VERSION
+from models.churn.learner import Learner
+from models.churn.waiting import WaitingRoom
+from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES
 from models.records import Example, ModelRef
 from models.settings import BrokerSettings, LabelSettings, Settings, TrainerSettings, WorkerSettings
+from streams.chunks import Outgoing
+from streams.trainer.group import TrainerGroup
 
 LABEL = LabelSettings(kind="inactivity", horizon_days=30)
+#: Promotes and publishes after few examples.
+HASTY = TrainerSettings(publish_every_s=0.05, checkpoint_examples=300, promotion_error=0.9, promotion_block=2)
 SILENCE, SPEND = FEATURE_NAMES.index("days_since_order"), FEATURE_NAMES.index("spend_30d")
 
 
 def settings_for(broker: BrokerSettings | None = None, label: LabelSettings = LABEL, **trainer: float) -> Settings:
-    """Settings with short intervals, for a broker or for none."""
+    """Settings with short intervals and hasty promotions, for a broker or for none."""
     return Settings(
         broker=broker or BrokerSettings(),
         label=label,
         worker=WorkerSettings(commit_interval_s=0.2, tick_s=0.1, chunk_records=100),
-        trainer=TrainerSettings(**({"publish_every_s": 0.05, "checkpoint_examples": 300} | trainer)),  # type: ignore[arg-type]
+        trainer=msgspec.structs.replace(HASTY, **trainer),
     )
 
 
@@ -76,3 +86,39 @@ def values(made: list[Example]) -> list[bytes]:
         else:
             encoded.append(msgspec.json.encode(example))
     return encoded
+
+
+class Subject(TrainerGroup):
+    """A group of trainers as a test looks at it: mostly at the first of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, FEATURES, FEATURE_VERSION)
+
+    @property
+    def learner(self) -> Learner:
+        return self.first.learner
+
+    @property
+    def waiting(self) -> WaitingRoom:
+        return self.first.waiting
+
+    def go_on(self, *publications: list[Outgoing]) -> None:
+        """Restore from a topic that holds some publications."""
+        stored = self.stored()
+        for record in (record for publication in publications for record in publication):
+            stored.add(record.key, record.value)
+        self.restore(stored)
+
+
+def topic(*publications: list[Outgoing]) -> dict[bytes, bytes]:
+    """What compaction leaves of some publications."""
+    newest = {record.key: record.value for publication in publications for record in publication}
+    return {key: value for key, value in newest.items() if key is not None and value is not None}
+
+
+def records(values: Sequence[bytes | None], start: int = 0) -> list[Any]:
+    """Records of topic `examples` from an offset on."""
+    return [
+        SimpleNamespace(offset=start + i, partition=0, key=b"c", value=value, timestamp=0)
+        for i, value in enumerate(values)
+    ]

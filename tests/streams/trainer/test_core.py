@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,30 +12,15 @@ from models.churn.waiting import due_at
 from models.events.quarantine import QuarantineRecord
 from models.features import FEATURE_VERSION, FEATURES
 from models.settings import LabelSettings, Settings, TrainerSettings
-from streams.trainer.core import TrainerCore
-from tests.streams.trainer.samples import encoded, examples, leavers, settings_for
+from tests.streams.trainer.samples import Subject, encoded, examples, leavers, records, settings_for, topic
 
 SETTINGS = settings_for()
 VALUES = encoded(1200)
+KEY = b"inactivity-30d"
 
 
-def records(values: list[bytes | None], start: int = 0) -> list[Any]:
-    return [
-        SimpleNamespace(offset=start + i, partition=0, key=b"c", value=value, timestamp=0)
-        for i, value in enumerate(values)
-    ]
-
-
-def core(settings: Settings = SETTINGS) -> TrainerCore:
-    return TrainerCore(settings, FEATURES, FEATURE_VERSION)
-
-
-def published(subject: TrainerCore) -> tuple[bytes, bytes]:
-    checkpoint, model = subject.publication()
-    assert checkpoint.value is not None
-    assert model.value is not None
-    assert (checkpoint.key, model.key) == (b"inactivity-30d:checkpoint", b"inactivity-30d")
-    return checkpoint.value, model.value
+def core(settings: Settings = SETTINGS) -> Subject:
+    return Subject(settings)
 
 
 def test_every_record_is_learned_or_counted() -> None:
@@ -54,10 +38,11 @@ def test_records_at_or_below_the_offset_are_not_learned_again() -> None:
     """The same records a second time change nothing."""
     subject = core()
     subject.take(records(VALUES), now=0.0)
-    before = published(subject)
+    left = subject.publication()
     subject.take(records(VALUES), now=0.0)
 
-    assert published(subject) == before
+    assert subject.unpublished == 0
+    assert topic(left, subject.publication()) == topic(left)
     assert subject.skipped["already_learned"] == subject.offset + 1 == 1200
 
 
@@ -67,20 +52,20 @@ def test_restored_and_continued_publishes_the_same_bytes(cut: int) -> None:
     undisturbed, first, second = core(), core(), core()
     undisturbed.take(records(VALUES), now=0.0)
     first.take(records(VALUES[:cut]), now=0.0)
+    left = first.publication()
     if cut:
-        checkpoint, model = published(first)
-        second.restore([checkpoint], model)
+        second.go_on(left)
         assert second.unpublished == 0
     second.take(records(VALUES[cut // 2 :], start=cut // 2), now=0.0)
 
-    assert published(second) == published(undisturbed)
+    assert topic(left, second.publication()) == topic(undisturbed.publication())
 
 
 def test_the_published_model_can_be_served() -> None:
     """The model record passes the scorer's checks and names the last example in it."""
     subject = core()
     subject.take(records(VALUES), now=0.0)
-    model = ServingModel.from_record(published(subject)[1])
+    model = ServingModel.from_record(topic(subject.publication())[KEY])
     model.require(FEATURES, FEATURE_VERSION)
 
     assert (model.champion, model.record.offset) == ("logistic", 1199)
@@ -170,14 +155,14 @@ def test_who_waited_is_read_again_after_a_restart(cut: int) -> None:
     undisturbed, first, second = core(CANCELLATION), core(CANCELLATION), core(CANCELLATION)
     undisturbed.take(read, now=0.0)
     first.take(read[:cut], now=0.0)
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.put_back(read[second.read_back_from :])
     second.all_put_back()
     second.take(read[cut // 2 :], now=0.0)
 
     assert second.skipped == {"already_learned": cut - cut // 2}
-    assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]
+    assert topic(left, second.publication()) == topic(undisturbed.publication())
 
 
 def test_waiting_examples_that_retention_took_are_counted() -> None:
@@ -186,8 +171,8 @@ def test_waiting_examples_that_retention_took_are_counted() -> None:
     first, second = core(CANCELLATION), core(CANCELLATION)
     first.take(read[:400], now=0.0)
     waited = len(first.waiting)
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.all_put_back()
 
     assert waited > 0
@@ -201,8 +186,8 @@ def test_no_more_than_allowed_wait() -> None:
     undisturbed, first, second = core(settings), core(settings), core(settings)
     undisturbed.take(read, now=0.0)
     first.take(read[:500], now=0.0)
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.put_back(read[second.read_back_from :])
     second.all_put_back()
     second.take(read[500:], now=0.0)
@@ -211,7 +196,7 @@ def test_no_more_than_allowed_wait() -> None:
     assert undisturbed.waiting.early > 0
     assert undisturbed.learner.examples + len(undisturbed.waiting) == len(YOUNG)
     assert second.skipped == {}
-    assert [r.value for r in second.publication()] == [r.value for r in undisturbed.publication()]
+    assert topic(left, second.publication()) == topic(undisturbed.publication())
 
 
 def test_an_example_that_was_written_twice_is_learned_once() -> None:
@@ -220,9 +205,9 @@ def test_an_example_that_was_written_twice_is_learned_once() -> None:
     once, twice = core(), core()
     once.take(records(values[:700]), now=0.0)
     twice.take(records(values[:700]), now=0.0)
-    checkpoint, model = published(twice)
+    left = twice.publication()
     twice = core()
-    twice.restore([checkpoint], model)
+    twice.go_on(left)
     twice.put_back(records(values[:700])[twice.read_back_from :])
     twice.take(records([*values[600:700], *values[650:700]], start=700), now=0.0)
 
@@ -236,8 +221,8 @@ def test_a_repeated_example_does_not_wait_twice_after_a_restart() -> None:
     read = records([msgspec.json.encode(one) for one in (early, early, YOUNG[0])])
     first, second = core(CANCELLATION), core(CANCELLATION)
     first.take(read, now=0.0)
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.put_back(read)
     second.all_put_back()
 
@@ -256,8 +241,8 @@ def test_a_waiting_example_is_recognised_however_late_it_is_repeated() -> None:
     read = records([msgspec.json.encode(one) for one in (early, *others, early)])
     first, second = core(CANCELLATION), core(CANCELLATION)
     first.take(read, now=0.0)
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.put_back(read)
     second.all_put_back()
 
@@ -273,7 +258,7 @@ def test_examples_that_wait_are_not_stored() -> None:
     waiting, none = core(CANCELLATION), core(CANCELLATION)
     waiting.take(read, now=0.0)
     none.take([record for record, one in zip(read, young, strict=True) if not one.label], now=0.0)
-    sizes = [len(subject.publication()[0].value or b"") for subject in (waiting, none)]
+    sizes = [len(topic(subject.publication())[b"cancellation-30d:checkpoint"]) for subject in (waiting, none)]
 
     assert len(waiting.waiting) > 100
     assert len(none.waiting) == 0
@@ -287,8 +272,8 @@ def test_what_is_above_a_lowered_limit_is_released() -> None:
     first = core(CANCELLATION)
     first.take(read[:700], now=0.0)
     second = core(msgspec.structs.replace(CANCELLATION, trainer=TrainerSettings(max_waiting=20)))
-    checkpoint, model = (record.value for record in first.publication())
-    second.restore([checkpoint or b""], model)
+    left = first.publication()
+    second.go_on(left)
     second.put_back(read[:700])
     second.take(read[700:701], now=0.0)
 
@@ -304,8 +289,7 @@ def test_the_checkpoint_that_got_furthest_counts() -> None:
     old, new, restored = core(), core(), core()
     old.take(read[:300], now=0.0)
     new.take(read[:700], now=0.0)
-    (early, _), (late, model) = published(old), published(new)
-    restored.restore([late, early], model)
+    restored.go_on(new.publication(), old.publication())
 
     assert restored.offset == 699
     assert restored.learner.checkpoint() == new.learner.checkpoint()

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,17 +15,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from models.features import FEATURE_VERSION, FEATURES
 from models.settings import BrokerSettings, LabelSettings, Settings
 from streams.chunks import BatchProducer, Outgoing
 from streams.kafka import group_id, security_options
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, create_topics, topic_name
 from streams.trainer import Trainer
-from streams.trainer.core import TrainerCore
 from streams.worker.changelog import read_range, read_to_end
 from tests.brokers import KafkaServer, broker_settings
-from tests.streams.trainer.samples import encoded, leavers, settings_for, values
+from tests.streams.trainer.samples import Subject, encoded, leavers, records, settings_for, topic, values
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY, CHECKPOINT_KEY = b"inactivity-30d", b"inactivity-30d:checkpoint"
@@ -36,11 +33,11 @@ CANCELLATION = LabelSettings(kind="cancellation", horizon_days=30)
 YOUNG = values(leavers(3000))
 
 
-def undisturbed(read: list[bytes], settings: Settings | None = None) -> dict[bytes, bytes | None]:
+def undisturbed(read: list[bytes], settings: Settings | None = None) -> dict[bytes, bytes]:
     """What a trainer that was never interrupted publishes last."""
-    core = TrainerCore(settings or settings_for(), FEATURES, FEATURE_VERSION)
-    core.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(read)], 0.0)
-    return {record.key: record.value for record in core.publication() if record.key is not None}
+    core = Subject(settings or settings_for())
+    core.take(records(read), 0.0)
+    return topic(core.publication())
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +76,8 @@ async def send_records(broker: BrokerSettings, logical: str, records: list[Outgo
 
 async def newest(broker: BrokerSettings, logical: str = MODEL) -> dict[bytes, bytes]:
     batches = [batch async for batch in read_to_end(broker, topic_name(broker, logical), 0)]
-    return {record.key: record.value for batch in batches for record in batch}
+    found = {record.key: record.value for batch in batches for record in batch}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 async def committed(settings: Settings) -> int:
@@ -129,9 +127,9 @@ def test_it_learns_publishes_and_commits(broker: BrokerSettings) -> None:
     assert telemetry.status["metrics"]["count"] == 1175
     exposition = telemetry.exposition().decode()
     assert 'ebbtide_examples_skipped_total{reason="malformed"} 12.0' in exposition
-    assert 'ebbtide_model_served{source="logistic"} 1.0' in exposition
+    assert 'ebbtide_model_served{label="inactivity-30d",model="logistic"} 1.0' in exposition
     for measure in ("auc", "log_loss", "brier", "ece"):
-        assert f'ebbtide_progressive_{measure}{{predictor="emitted"}}' in exposition
+        assert f'ebbtide_progressive_{measure}{{label="inactivity-30d",predictor="emitted"}}' in exposition
 
 
 def learned(telemetry: Telemetry) -> int:
@@ -206,8 +204,8 @@ def test_a_trainer_goes_on_without_what_retention_took(kafka_broker: KafkaServer
     """Of the examples that waited for their horizon those that are left are learned, the others counted."""
     broker = broker_settings(kafka_broker)
     settings, written = settings_for(broker, CANCELLATION), YOUNG[:1500]
-    core = TrainerCore(settings, FEATURES, FEATURE_VERSION)
-    core.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(written[:900])], 0.0)
+    core = Subject(settings)
+    core.take(records(written[:900]), 0.0)
     oldest, waited = core.waiting.first_offset, len(core.waiting)
     assert oldest is not None
     below = (oldest + 900) // 2
@@ -269,8 +267,8 @@ def test_an_older_checkpoint_alone_loses_no_example(broker: BrokerSettings) -> N
         await send(broker, VALUES[:1500])
         async with running(settings):
             await until(lambda: at_commit(settings, 1500))
-        early = TrainerCore(settings, FEATURES, FEATURE_VERSION)
-        early.take([SimpleNamespace(offset=i, partition=0, key=None, value=v) for i, v in enumerate(VALUES[:400])], 0.0)
+        early = Subject(settings)
+        early.take(records(VALUES[:400]), 0.0)
         # What compaction leaves of several checkpoints is the last one written.
         await send_records(broker, MODEL, early.publication() * 3)
         await send(broker, VALUES[1500:])

@@ -10,14 +10,11 @@ import msgspec
 import orjson
 
 from models.engine import Engine
-from models.features import FEATURE_VERSION, FEATURES
 from models.records import Score
 from models.settings import BrokerSettings
 from streams.chunks import Outgoing
 from streams.topics import MODEL, PURCHASES, QUARANTINE, SCORES
-from streams.trainer.core import TrainerCore
-from tests.streams.trainer.samples import LABEL, encoded
-from tests.streams.trainer.test_core import records
+from tests.streams.trainer.samples import HASTY, LABEL, Subject, encoded, records
 from tests.streams.worker.test_worker import START, keyed, read_all, running, send, settings_for, settled
 
 
@@ -35,13 +32,13 @@ def test_a_published_model_is_served_and_a_broken_one_is_refused(broker: BrokerS
 
     async def scenario() -> None:
         settings = msgspec.structs.replace(settings_for(broker), label=LABEL)
-        core = TrainerCore(settings, FEATURES, FEATURE_VERSION)
+        core = Subject(msgspec.structs.replace(settings, trainer=HASTY))
         core.take(records(encoded(1200)), now=0.0)
-        checkpoint, model = core.publication()
+        [model] = [record for record in core.publication() if record.key == core.first.key.encode()]
         value = model.value or b""
         broken = Outgoing(model.key, value.replace(b'"rate":0.', b'"rate":0.0'))
         other = Outgoing(b"cancellation-7d", b"not even JSON")
-        await send(broker, [(MODEL, 0, record) for record in (checkpoint, model, broken, other)])
+        await send(broker, [(MODEL, 0, record) for record in (model, broken, other)])
         async with running(settings) as (worker, _):
             await send(broker, keyed([order(f"c{i}", i) for i in range(40)]))
             await settled(worker)
@@ -55,7 +52,7 @@ def test_a_published_model_is_served_and_a_broken_one_is_refused(broker: BrokerS
         assert broken.value != value
         assert (first, second) == ({"rule"}, {"logistic"})
         served = next(score for score in await scores(broker) if score.model.name == "logistic")
-        assert served.model.version == core.model().version
+        assert served.model.version == core.first.model().version
         assert served.reasons
 
     asyncio.run(scenario())
