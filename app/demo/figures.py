@@ -28,7 +28,8 @@ _LEAST_AUC = 0.84
 #: Only predictions whose horizon has passed: of younger ones just the leavers are known yet.
 _LABELS = """
 SELECT customer_id, epoch(as_of) AS as_of, label, probability, rule_probability, prior_probability, model_name
-FROM labels WHERE epoch(as_of) + horizon_days * 86400 <= (SELECT max(epoch(matured_at)) FROM labels)
+FROM labels WHERE label IS NOT NULL AND due_at <= (SELECT max(known_at) FROM labels)
+    AND horizon_days = (SELECT any_value(horizon_days) FROM scores)
 ORDER BY as_of, customer_id"""
 
 #: What any reader does: plain duckdb, another process, while the writer runs.

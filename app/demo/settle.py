@@ -60,17 +60,20 @@ async def _missing(stage: Stage, sent: int) -> tuple[list[str], bool]:
     if judged < worker.get("examples", 0):
         missing.append(f"trainer has taken {judged:,} of {worker.get('examples', 0):,} examples")
     stored = await asyncio.to_thread(_stored, stage)
-    if stored < (worker.get("scores", 0), worker.get("examples", 0)):
-        missing.append(f"snapshot holds {stored[0]:,} of {worker.get('scores', 0):,} scores")
+    if stored[0] < worker.get("scores", 0) or stored[1] < worker.get("examples", 0):
+        missing.append(
+            f"snapshot holds {stored[0]:,} of {worker.get('scores', 0):,} scores, {stored[1]:,} of "
+            f"{worker.get('examples', 0):,} labels"
+        )
     if status["sync"].get("pending", 0) or sum(status["sync"].get("lag", {}).values()):
         missing.append(f"sync has {status['sync'].get('pending', 0):,} customers to deliver")
     return missing, worker_done
 
 
 def _stored(stage: Stage) -> tuple[int, int]:
-    """Scores and examples in the newest snapshot."""
+    """Scores and told labels in the newest snapshot."""
     try:
         info = summary(newest(stage.settings.data_dir))["snapshot"]
     except NoSnapshot:
         return 0, 0
-    return info["scores_history"], info["labels"]
+    return info["scores_history"], info["told"]

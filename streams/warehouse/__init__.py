@@ -1,6 +1,6 @@
-"""The warehouse: scores and matured examples from Kafka into DuckDB, published as immutable snapshots.
+"""The warehouse: scores and the label ledger from Kafka into DuckDB, published as immutable snapshots.
 
-One writer per data directory reads all partitions of `scores` and `examples`; readers only ever open snapshots.
+One writer per data directory reads all partitions of `scores` and `labels`; readers only ever open snapshots.
 
 1. `feed` reads the two topics from the offsets that DuckDB holds, and says where a topic lost or lacks records.
 2. `decode` turns record values into rows, or into a rejection that goes to the quarantine topic.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.records import Example
+from models.records import LabelRecord
 from streams.warehouse.decode import ScoreRow
 
 _TIME = pa.timestamp("us")
@@ -38,6 +38,7 @@ def score_table(rows: Sequence[ScoreRow]) -> Any:
         "as_of": pa.array([row.as_of_us for row in rows], _TIME),
         "event_watermark": pa.array([row.event_watermark_us for row in rows], _TIME),
         "scored_at": pa.array([row.scored_at_us for row in rows], _TIME),
+        "other_horizons": _map([s.other_horizons for s in scores]),
         "schema_version": pa.array([s.schema_version for s in scores], pa.int64()),
         "generation": pa.array([row.generation for row in rows], pa.int64()),
     }
@@ -74,23 +75,54 @@ def _mixed(vectors: Sequence[dict[str, float | None]]) -> dict[str, Any]:
     return {name: pa.array([vector.get(name) for vector in vectors], pa.float64()) for name in names}
 
 
-def label_table(examples: Sequence[Example]) -> Any:
+def label_table(records: Sequence[LabelRecord]) -> Any:
     """The columns of `labels`, in their order."""
     columns: dict[str, Any] = {
-        "example_id": pa.array([e.example_id for e in examples], pa.string()),
-        "customer_id": pa.array([e.customer_id for e in examples], pa.string()),
-        "as_of": pa.array([round(e.as_of * 1e6) for e in examples], _TIME),
-        "matured_at": pa.array([round(e.matured_at * 1e6) for e in examples], _TIME),
-        "horizon_days": pa.array([e.horizon_days for e in examples], pa.float64()),
-        "label": pa.array([e.label for e in examples], pa.int64()),
-        "probability": pa.array([e.probability for e in examples], pa.float64()),
-        "rule_probability": pa.array([e.rule_probability for e in examples], pa.float64()),
-        "prior_probability": pa.array([e.prior_probability for e in examples], pa.float64()),
-        "model_name": pa.array([e.model.name for e in examples], pa.string()),
-        "model_version": pa.array([e.model.version for e in examples], pa.string()),
-        "feature_version": pa.array([e.feature_version for e in examples], pa.string()),
+        **_keys(records),
+        "gap_days": pa.array([r.gap_days for r in records], pa.float64()),
+        "label_kind": pa.array([r.label_kind for r in records], pa.string()),
+        "status": pa.array([r.status for r in records], pa.string()),
+        "outcome": pa.array([r.outcome for r in records], pa.string()),
+        "label": pa.array([r.label for r in records], pa.int64()),
+        "probability": pa.array([r.probability for r in records], pa.float64()),
+        "rule_probability": pa.array([r.rule_probability for r in records], pa.float64()),
+        "prior_probability": pa.array([r.prior_probability for r in records], pa.float64()),
+        "own": _map([r.own for r in records]),
+        "model_name": pa.array([r.model.name for r in records], pa.string()),
+        "model_version": pa.array([r.model.version for r in records], pa.string()),
+        "feature_version": pa.array([r.feature_version for r in records], pa.string()),
+        "known_at": _times([r.known_at for r in records]),
+        "due_at": _times([r.due_at for r in records]),
     }
     return pa.table(columns)
+
+
+def key_table(records: Sequence[LabelRecord]) -> Any:
+    """The columns that name a row of `labels`."""
+    return pa.table(_keys(records))
+
+
+def _keys(records: Sequence[LabelRecord]) -> dict[str, Any]:
+    return {
+        "customer_id": pa.array([r.customer_id for r in records], pa.string()),
+        "as_of": _times([r.as_of for r in records]),
+        "horizon_days": pa.array([r.horizon_days for r in records], pa.float64()),
+    }
+
+
+def epoch_us(seconds: float) -> int:
+    """Epoch seconds as the whole microseconds that a TIMESTAMP holds."""
+    return round(seconds * 1e6)
+
+
+def _times(seconds: Sequence[float]) -> Any:
+    return pa.array([epoch_us(one) for one in seconds], _TIME)
+
+
+def _map(maps: Sequence[dict[str, float]]) -> Any:
+    keys = pa.array(list(chain.from_iterable(maps)), pa.string())
+    values = pa.array(list(chain.from_iterable(one.values() for one in maps)), pa.float64())
+    return pa.MapArray.from_arrays(_bounds([len(one) for one in maps]), keys, values)
 
 
 def _reasons(rows: Sequence[ScoreRow]) -> Any:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from models.records import Example, Score
+from models.records import LabelRecord, Score
 from streams.warehouse.schema import FEATURE_NAME, MAX_FEATURES, RESERVED_NAMES
 
 #: Why a record was not taken, by code.
@@ -55,13 +55,12 @@ class Decoder:
     def __init__(self, known_features: Iterable[str] = ()) -> None:
         self._known = set(known_features)
         self._scores = msgspec.json.Decoder(Score)
-        self._examples = msgspec.json.Decoder(Example)
+        self._labels = msgspec.json.Decoder(LabelRecord)
 
     def score(self, raw: bytes, generation: int) -> ScoreRow:
         """Decode a value of topic `scores`. Raises BadRecord."""
         score = _decoded(self._scores, raw)
-        if score.schema_version != _KNOWN_VERSION:
-            raise BadRecord("schema_version", f"schema_version is {score.schema_version}, known: {_KNOWN_VERSION}")
+        _check_version(score.schema_version)
         if not score.features.keys() <= self._known:
             self._learn_names(score.features.keys() - self._known)
         return ScoreRow(
@@ -72,11 +71,13 @@ class Decoder:
             generation,
         )
 
-    def example(self, raw: bytes | None) -> Example:
-        """Decode a value of topic `examples`. Raises BadRecord."""
+    def label(self, raw: bytes | None) -> LabelRecord:
+        """Decode a value of topic `labels`. Raises BadRecord."""
         if raw is None:
-            raise BadRecord("no_value", "an example must have a value")
-        return _decoded(self._examples, raw)
+            raise BadRecord("no_value", "a line of the label ledger must have a value")
+        label = _decoded(self._labels, raw)
+        _check_version(label.schema_version)
+        return label
 
     def customer(self, key: bytes | None) -> str:
         """The customer that a deletion names by its key. Raises BadRecord."""
@@ -105,6 +106,11 @@ def _decoded(decoder: msgspec.json.Decoder[_Record], raw: bytes) -> _Record:
         raise BadRecord("wrong_shape", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRecord("not_json", str(error)) from None
+
+
+def _check_version(version: int) -> None:
+    if version != _KNOWN_VERSION:
+        raise BadRecord("schema_version", f"schema_version is {version}, known: {_KNOWN_VERSION}")
 
 
 def _microseconds(field: str, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Reading `scores` and `examples`: where to begin, what was missed, and how far behind.
+"""Reading `scores` and `labels`: where to begin, what was missed, and how far behind.
 
 All partitions are assigned by hand and start at the offsets that DuckDB holds: there is one writer by design, so
 a group would only add rebalances. Offsets are still committed, for lag monitors, to the group
@@ -21,10 +21,10 @@ from aiokafka.errors import KafkaError
 
 from models.settings import BrokerSettings
 from streams.kafka import close_consumer, log_ends, security_options
-from streams.topics import EXAMPLES, SCORES, topic_name
+from streams.topics import LABELS, SCORES, topic_name
 from streams.warehouse.writer import Partition, Position
 
-TOPICS = (SCORES, EXAMPLES)
+TOPICS = (SCORES, LABELS)
 
 NEW, RESUMED, EXPIRED, RECREATED = "new", "resumed", "expired", "recreated"
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from models.churn.control import is_control
-from models.records import Example
+from models.records import LabelRecord
 from streams.topics import SCORES
 from streams.warehouse.decode import BadRecord, Decoder, ScoreRow
 from streams.warehouse.writer import Batch, Partition, Position
@@ -32,7 +31,7 @@ def read_batch(
     The batch's positions lie behind the refused records too, so these must be safe elsewhere before it is applied.
     """
     scores: list[ScoreRow] = []
-    examples: list[Example] = []
+    labels: list[LabelRecord] = []
     erased: dict[str, int] = {}
     refused: list[Refused] = []
     reached = dict(positions)
@@ -41,10 +40,8 @@ def read_batch(
         if record.offset < at.next_offset:
             continue
         try:
-            if partition[0] != SCORES and is_control(record.key, record.value):
-                pass  # a command to the trainer: nothing that became known of a customer
-            elif partition[0] != SCORES:
-                examples.append(decoder.example(record.value))
+            if partition[0] != SCORES:
+                labels.append(decoder.label(record.value))
             elif record.value is None:
                 erased[decoder.customer(record.key)] = len(scores)
             else:
@@ -54,4 +51,4 @@ def read_batch(
         reached[partition] = Position(record.offset + 1, at.generation, at.cluster_id)
     kept = [row for index, row in enumerate(scores) if index >= erased.get(row.score.customer_id, 0)]
     moved = {partition: at for partition, at in reached.items() if at != positions.get(partition)}
-    return Batch(scores=kept, examples=examples, erased=set(erased), positions=moved), refused
+    return Batch(scores=kept, labels=labels, erased=set(erased), positions=moved), refused

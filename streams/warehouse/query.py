@@ -66,7 +66,7 @@ def summary(path: Path) -> dict[str, Any]:
     with _reading(path) as connection:
         figures = _rows(connection.execute(_SUMMARY))[0]
         bands = connection.execute("SELECT band, count(*) FROM scores GROUP BY band ORDER BY band").fetchall()
-        labels = "SELECT count(*) AS examples, coalesce(sum(label), 0)::BIGINT AS positives FROM labels"
+        labels = "SELECT count(label) AS examples, coalesce(sum(label), 0)::BIGINT AS positives FROM labels"
         figures |= _rows(connection.execute(labels))[0]
         info = _rows(connection.execute("SELECT * FROM snapshot_info"))
         return figures | {"bands": dict(bands), "snapshot": info[0] if info else None}

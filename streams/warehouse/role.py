@@ -36,7 +36,7 @@ _PUBLISH_SHARE = 10
 
 
 class Warehouse:
-    """Reads scores and matured examples into DuckDB and publishes snapshots; see `streams.warehouse`.
+    """Reads scores and the label ledger into DuckDB and publishes snapshots; see `streams.warehouse`.
 
     DuckDB runs in one thread beside the event loop, so that health and metrics answer during long statements.
     """

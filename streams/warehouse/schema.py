@@ -46,23 +46,33 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("as_of", "TIMESTAMP", "UTC time that the features speak of"),
     ("event_watermark", "TIMESTAMP", "UTC event time up to which the worker had seen events"),
     ("scored_at", "TIMESTAMP", "UTC time of scoring"),
+    ("other_horizons", "MAP(VARCHAR, DOUBLE)", "probability of leaving within other horizons, by days"),
     ("schema_version", "BIGINT", "version of the score record"),
     ("generation", "BIGINT", "how often the scores topic had begun anew; orders before revision"),
 )
 
 LABEL_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("example_id", "VARCHAR", "names this example"),
     ("customer_id", "VARCHAR", "the customer"),
-    ("as_of", "TIMESTAMP", "UTC time of the prediction that matured"),
-    ("matured_at", "TIMESTAMP", "UTC time at which the truth was known"),
-    ("horizon_days", "DOUBLE", "days within which leaving counts"),
-    ("label", "BIGINT", "1 if the customer left within the horizon, else 0"),
+    ("as_of", "TIMESTAMP", "UTC time of the prediction"),
+    ("horizon_days", "DOUBLE", "days within which leaving counts, from the end of the gap"),
+    ("gap_days", "DOUBLE", "days between the prediction and its horizon: the time to act"),
+    ("label_kind", "VARCHAR", "what churn means here: cancellation or inactivity"),
+    (
+        "status",
+        "VARCHAR",
+        "pending; matured: the truth is known; revised: known otherwise since; void: nothing to learn",
+    ),
+    ("outcome", "VARCHAR", "unknown, stayed, left, left_involuntary, left_in_gap, reactivated"),
+    ("label", "BIGINT", "1 if the customer left within the horizon, 0 if not; NULL while unknown and where void"),
     ("probability", "DOUBLE", "the probability that was emitted then"),
     ("rule_probability", "DOUBLE", "what the recency rule said then"),
     ("prior_probability", "DOUBLE", "what the plain churn rate said then"),
+    ("own", "MAP(VARCHAR, DOUBLE)", "what each learned model said then, before calibration: own['logistic']"),
     ("model_name", "VARCHAR", "which model made the emitted probability"),
     ("model_version", "VARCHAR", "the version of that model"),
     ("feature_version", "VARCHAR", "version of the feature definitions"),
+    ("known_at", "TIMESTAMP", "UTC time since when this is known; of a pending prediction: when it was made"),
+    ("due_at", "TIMESTAMP", "UTC time at which the horizon ends, the latest at which the truth is known"),
 )
 
 FEATURE_KEYS: tuple[tuple[str, str, str], ...] = (
@@ -85,7 +95,8 @@ SNAPSHOT_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("event_watermark", "TIMESTAMP", "UTC event time that the newest score had seen"),
     ("scores", "BIGINT", "rows of scores: customers"),
     ("scores_history", "BIGINT", "rows of scores_history: scores"),
-    ("labels", "BIGINT", "rows of labels: matured examples"),
+    ("labels", "BIGINT", "rows of labels: kept predictions, by horizon"),
+    ("told", "BIGINT", "rows of labels whose truth was told: all but the pending"),
 )
 
 #: (table, meaning, columns). `features` gets one DOUBLE column more for every feature it meets.
@@ -93,7 +104,7 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("scores", "one row per customer: the newest score", SCORE_COLUMNS),
     ("scores_history", "every score that was emitted, in the order of arrival", SCORE_COLUMNS),
     ("features", "the feature vector of every score, one column per feature; NULL is unknown", FEATURE_KEYS),
-    ("labels", "matured examples: what was predicted and what then happened", LABEL_COLUMNS),
+    ("labels", "one row per kept prediction and horizon: what was said, and what is known of it", LABEL_COLUMNS),
     ("consumed", "how far each partition is in this file; written together with its rows", CONSUMED_COLUMNS),
     ("snapshot_info", "one row: which snapshot this is", SNAPSHOT_COLUMNS),
 )

@@ -4,7 +4,7 @@ What a batch does is the same however the records are cut into batches, and appl
 
 - `scores_history` and `features` take a score once; a score is known by its `score_id`.
 - `scores` moves forward only: by generation of the topic, then by revision; of equals, the later record stays.
-- `labels` takes an example once, known by its `example_id`.
+- `labels` holds the last line of the ledger per prediction and horizon; see `labels`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from models.records import Example
+from models.records import LabelRecord
 from streams.warehouse import schema
-from streams.warehouse.columns import feature_table, label_table, score_table
+from streams.warehouse.columns import feature_table, score_table
 from streams.warehouse.decode import ScoreRow
 from streams.warehouse.errors import WarehouseError
+from streams.warehouse.labels import put_labels
 from streams.warehouse.live import naming, open_live, roll_back
 from streams.warehouse.lock import WriterLock
 
@@ -32,15 +33,10 @@ Partition = tuple[str, int]
 _CURRENT = """
 SELECT customer_id, generation, revision, rowid FROM scores SEMI JOIN arriving USING (customer_id)"""
 
-# A repeated example has the same as_of, and labels arrive roughly in its order: the range skips most of the table.
-_INSERT_LABELS = """
-INSERT INTO labels SELECT * FROM arriving ANTI JOIN (
-    SELECT example_id FROM labels WHERE as_of BETWEEN ? AND ?
-) AS known USING (example_id)"""
-
 _STAMP = """
 INSERT INTO snapshot_info SELECT ?, ?, (SELECT max(event_watermark) FROM scores), (SELECT count(*) FROM scores),
-    (SELECT count(*) FROM scores_history), (SELECT count(*) FROM labels)"""
+    (SELECT count(*) FROM scores_history), (SELECT count(*) FROM labels),
+    (SELECT count(*) FROM labels WHERE status <> 'pending')"""
 
 _INSERT_POSITIONS = """
 INSERT INTO consumed SELECT
@@ -64,13 +60,13 @@ class Batch(msgspec.Struct):
     """
 
     scores: list[ScoreRow] = []
-    examples: list[Example] = []
+    labels: list[LabelRecord] = []
     erased: set[str] = set()
     positions: dict[Partition, Position] = {}
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """Rows that a batch added to the history and to labels, and customers whose current score it replaced or added."""
+    """Customers whose current score a batch replaced or added, rows it added to the history, labels likewise."""
 
     scores: int = 0
     scores_history: int = 0
@@ -136,12 +132,12 @@ class WarehouseWriter:
             with self._transaction():
                 self._erase(batch.erased)
                 newest, history = self._add_scores(batch.scores)
-                labels = self._add_labels(batch.examples)
+                labels = put_labels(self._connection, batch.labels) if batch.labels else 0
                 self._move(batch.positions)
         except BaseException:
             self.features = features
             raise
-        self.changes += bool(batch.scores or batch.examples or batch.erased)
+        self.changes += bool(batch.scores or batch.labels or batch.erased)
         return Applied(scores=newest, scores_history=history, labels=labels)
 
     def move(self, positions: Mapping[Partition, Position]) -> None:
@@ -223,16 +219,6 @@ class WarehouseWriter:
         schema.add_features(self._connection, missing, self._meanings)
         self.features = self.features + missing
         self._insert("features", table)
-
-    def _add_labels(self, examples: Sequence[Example]) -> int:
-        if not examples:
-            return 0
-        unique = list({example.example_id: example for example in reversed(examples)}.values())[::-1]
-        table = label_table(unique)
-        moments = table.column("as_of").to_pylist()
-        with self._view("arriving", table):
-            added = self._connection.execute(_INSERT_LABELS, [min(moments), max(moments)]).fetchall()
-        return int(added[0][0])
 
     def _move(self, positions: Mapping[Partition, Position]) -> None:
         if not positions:

@@ -75,7 +75,7 @@ def test_a_small_demo_plays_through_every_role(tmp_path: Path) -> None:
     assert f"{told.customers} customers x {len(FEATURE_NAMES)} features recomputed in SQL: 0 mismatches" in done.stdout
     with duckdb.connect(told.snapshot, read_only=True) as snapshot:
         counted = snapshot.execute(
-            "SELECT count(*) FROM scores_history UNION ALL SELECT count(*) FROM labels"
+            "SELECT count(*) FROM scores_history UNION ALL SELECT count(label) FROM labels"
         ).fetchall()
     assert [(told.scores,), (told.examples,)] == counted
 

@@ -1,4 +1,4 @@
-"""Scores, examples and records to feed a warehouse with, and ways to look at what it holds."""
+"""Scores, labels and records to feed a warehouse with, and ways to look at what it holds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import msgspec
 
-from models.records import Example, ModelRef, Reason, Score
-from streams.topics import EXAMPLES, SCORES
+from models.records import LabelRecord, ModelRef, Reason, Score
+from streams.topics import LABELS, SCORES
 from streams.warehouse.decode import Decoder
 from streams.warehouse.intake import read_batch
 from streams.warehouse.writer import Batch, Partition, Position, WarehouseWriter
@@ -52,39 +52,49 @@ def make_score(customer: str = "ada", revision: int = 1, **changes: Any) -> Scor
     return Score(**(fields | changes))
 
 
-def make_example(example_id: str = "e1", **changes: Any) -> Example:
-    """A matured example."""
+def make_label(number: int = 1, **changes: Any) -> LabelRecord:
+    """A line of the ledger: a matured prediction, of its own by `number`; `changes` replaces fields."""
     fields: dict[str, Any] = {
-        "example_id": example_id,
         "customer_id": "ada",
-        "as_of": 1_767_225_600.5,
-        "matured_at": 1_769_817_600.0,
+        "as_of": 1_767_225_600.5 + number,
         "horizon_days": 30.0,
+        "gap_days": 0.0,
+        "label_kind": "cancellation",
+        "status": "matured",
+        "outcome": "left",
         "label": 1,
         "probability": 0.4,
         "rule_probability": 0.3,
         "prior_probability": 0.1,
+        "own": {"logistic": 0.45},
         "model": ModelRef("rule", "0"),
         "feature_version": "f1",
-        "features": (1.0, None, 0.5),
+        "known_at": 1_769_817_600.0,
+        "due_at": 1_769_817_600.5 + number,
     }
-    return Example(**(fields | changes))
+    return LabelRecord(**(fields | changes))
 
 
-def encode(value: Score | Example) -> bytes:
+def make_pending(number: int = 1, **changes: Any) -> LabelRecord:
+    """The line that is told when a prediction is made."""
+    made = {"status": "pending", "outcome": "unknown", "label": None, "known_at": 1_767_225_600.5 + number}
+    return make_label(number, **(made | changes))
+
+
+def encode(value: Score | LabelRecord) -> bytes:
     return msgspec.json.encode(value)
 
 
 def batch_of(
-    scores: Sequence[Score] = (), examples: Sequence[Example] = (), *, generation: int = 0, offset: int = 0
+    scores: Sequence[Score] = (), labels: Sequence[LabelRecord] = (), *, generation: int = 0, offset: int = 0
 ) -> Batch:
     """A batch of these records, as if read from partition 0 of both topics from `offset` on."""
     records: list[tuple[Partition, Any]] = [
         ((SCORES, 0), Record(offset + i, encode(score))) for i, score in enumerate(scores)
     ]
-    records += [((EXAMPLES, 0), Record(offset + i, encode(example))) for i, example in enumerate(examples)]
+    records += [((LABELS, 0), Record(offset + i, encode(label))) for i, label in enumerate(labels)]
     at = Position(offset, generation)
-    batch, refused = read_batch(Decoder(), records, {(SCORES, 0): at, (EXAMPLES, 0): at})
+    batch, refused = read_batch(Decoder(), records, {(SCORES, 0): at, (LABELS, 0): at})
     assert refused == []
     return batch
 

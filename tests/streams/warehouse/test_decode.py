@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.topics import EXAMPLES, SCORES
+from streams.topics import LABELS, SCORES
 from streams.warehouse.decode import REASONS, BadRecord, Decoder
 from streams.warehouse.intake import read_batch
 from streams.warehouse.writer import Position
-from tests.streams.warehouse.support import Record, encode, make_example, make_score
+from tests.streams.warehouse.support import Record, encode, make_label, make_score
 
 GOOD = msgspec.json.decode(encode(make_score()))
 
@@ -65,7 +65,7 @@ def test_a_bad_score_has_its_reason(raw: bytes, reason: str) -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_never_raise_anything_but_bad_record(raw: bytes) -> None:
     """Decoding is total on bytes."""
-    for decode in (lambda: Decoder().score(raw, 0), lambda: Decoder().example(raw)):
+    for decode in (lambda: Decoder().score(raw, 0), lambda: Decoder().label(raw)):
         with pytest.raises(BadRecord):
             decode()
 
@@ -77,24 +77,35 @@ def test_times_are_utc_microseconds() -> None:
     assert (row.as_of_us, row.scored_at_us) == (1, 1_000_000)
 
 
-def test_an_example_needs_a_value() -> None:
-    """The topic of examples knows no deletions."""
-    with pytest.raises(BadRecord, match="no_value"):
-        Decoder().example(None)
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (None, "no_value"),
+        (b"{}", "wrong_shape"),
+        (encode(make_label()).replace(b'"matured"', b'"maybe"'), "wrong_shape"),
+        (encode(make_label(schema_version=2)), "schema_version"),
+    ],
+)
+def test_a_bad_line_of_the_ledger_has_its_reason(raw: bytes | None, reason: str) -> None:
+    """The ledger knows no deletions, no other statuses and no other versions."""
+    with pytest.raises(BadRecord) as caught:
+        Decoder().label(raw)
+
+    assert caught.value.reason == reason
 
 
 def test_a_batch_reaches_behind_its_bad_records() -> None:
     """A refused record does not hold up its partition, and is handed back with its origin."""
-    at = {(SCORES, 1): Position(5, 2, "c"), (EXAMPLES, 0): Position(0)}
+    at = {(SCORES, 1): Position(5, 2, "c"), (LABELS, 0): Position(0)}
     records = [
         ((SCORES, 1), Record(5, encode(make_score()))),
         ((SCORES, 1), Record(6, b"?")),
-        ((EXAMPLES, 0), Record(0, encode(make_example()))),
+        ((LABELS, 0), Record(0, encode(make_label()))),
     ]
 
     batch, refused = read_batch(Decoder(), records, at)
 
-    assert batch.positions == {(SCORES, 1): Position(7, 2, "c"), (EXAMPLES, 0): Position(1)}
+    assert batch.positions == {(SCORES, 1): Position(7, 2, "c"), (LABELS, 0): Position(1)}
     assert [(one.partition, one.record.offset, one.error.reason) for one in refused] == [((SCORES, 1), 6, "not_json")]
     assert [row.generation for row in batch.scores] == [2]
 

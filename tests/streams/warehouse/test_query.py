@@ -11,7 +11,7 @@ from streams.warehouse.errors import NoSnapshot
 from streams.warehouse.query import customer, customers_at_risk, score_as_of, summary
 from streams.warehouse.snapshot import Publisher, live_path, snapshots_dir
 from streams.warehouse.writer import WarehouseWriter
-from tests.streams.warehouse.support import batch_of, make_example, make_score
+from tests.streams.warehouse.support import batch_of, make_label, make_pending, make_score
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
         make_score("eve", 3, probability=1.0, band="left", eligible=False, likelihood_to_churn=False, reasons=()),
     ]
     writer = WarehouseWriter(live_path(tmp_path))
-    writer.apply(batch_of(scores, [make_example(), make_example("e2", label=0)]))
+    writer.apply(batch_of(scores, [make_label(), make_label(2, label=0, outcome="stayed"), make_pending(3)]))
     published = Publisher(writer, snapshots_dir(tmp_path), 3).publish(datetime(2026, 2, 1, tzinfo=UTC))
     writer.close()
     return published.path
@@ -67,7 +67,7 @@ def test_the_summary_counts(path: Path) -> None:
     assert found["mean_probability"] == pytest.approx(0.6)
     assert found["snapshot"] == {
         "number": 1, "created_at": "2026-02-01T00:00:00.000Z", "event_watermark": "2026-01-01T00:00:00.125Z",
-        "scores": 3, "scores_history": 4, "labels": 2,
+        "scores": 3, "scores_history": 4, "labels": 3, "told": 2,
     }  # fmt: skip
 
 

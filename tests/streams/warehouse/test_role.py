@@ -22,7 +22,7 @@ from models.settings import BrokerSettings, Settings, WarehouseSettings
 from streams.embedded import EmbeddedBroker, free_port
 from streams.kafka import producer_options, security_options
 from streams.telemetry import Telemetry
-from streams.topics import EXAMPLES, QUARANTINE, SCORES, create_topics, topic_name
+from streams.topics import LABELS, QUARANTINE, SCORES, create_topics, topic_name
 from streams.warehouse import feed
 from streams.warehouse import role as role_module
 from streams.warehouse.errors import WarehouseInUse
@@ -31,7 +31,7 @@ from streams.warehouse.role import Warehouse
 from streams.warehouse.snapshot import live_path, newest
 from streams.warehouse.writer import WarehouseWriter
 from tests.brokers import KafkaServer, broker_settings
-from tests.streams.warehouse.support import encode, make_example, make_score
+from tests.streams.warehouse.support import encode, make_label, make_score
 
 _WITHIN_S = 30.0
 
@@ -108,13 +108,13 @@ def scored(customers: int, revision: int = 1) -> list[tuple[str, bytes | None]]:
     return [(f"c{i}", encode(make_score(f"c{i}", revision))) for i in range(customers)]
 
 
-def test_scores_and_examples_arrive_in_a_snapshot_that_others_read(broker: BrokerSettings, tmp_path: Path) -> None:
+def test_scores_and_labels_arrive_in_a_snapshot_that_others_read(broker: BrokerSettings, tmp_path: Path) -> None:
     """From the topics to another process with plain DuckDB while the role runs; bad records to quarantine."""
 
     async def scenario() -> list[bytes]:
         await send(broker, SCORES, [*scored(300), ("c7", b'{"score_id": 1}'), ("c1", None)], partition=1)
         await send(broker, SCORES, [("ada", encode(make_score()))], partition=3)
-        await send(broker, EXAMPLES, [("e", encode(make_example())), ("e", b"?"), ("e", None)])
+        await send(broker, LABELS, [("e", encode(make_label())), ("e", b"?"), ("e", None)])
         async with running(settings_for(broker, tmp_path)) as role:
             await role.until(lambda: role.telemetry.status["tables"].get("labels") == 1 and role.rows() >= 300)
             await role.until(lambda: role.telemetry.status["rows"] == 300)
@@ -127,14 +127,14 @@ def test_scores_and_examples_arrive_in_a_snapshot_that_others_read(broker: Broke
             assert (read.returncode, out.decode().strip()) == (0, "[(300,)]")
             assert role.telemetry.status["quarantine"] == {"wrong_shape": 1, "not_json": 1, "no_value": 1}
             await role.until(lambda: role.telemetry.health() == (True, "caught up"))
-            assert b'ebbtide_warehouse_lag_records{partition="0",topic="examples"}' in role.telemetry.exposition()
+            assert b'ebbtide_warehouse_lag_records{partition="0",topic="labels"}' in role.telemetry.exposition()
         return await read_all(broker, QUARANTINE)
 
     told = [msgspec.json.decode(raw, type=QuarantineRecord) for raw in asyncio.run(scenario())]
 
     assert sorted((one.reason, one.topic, one.partition, one.offset, one.raw_value()) for one in told) == [
-        ("no_value", "examples", 0, 2, None),
-        ("not_json", "examples", 0, 1, b"?"),
+        ("no_value", "labels", 0, 2, None),
+        ("not_json", "labels", 0, 1, b"?"),
         ("wrong_shape", "scores", 1, 300, b'{"score_id": 1}'),
     ]
     assert count(newest(tmp_path), "scores") == 300
@@ -179,7 +179,7 @@ def test_topics_that_are_made_later_are_waited_for(bare_broker: BrokerSettings, 
         async with running(settings_for(bare_broker, tmp_path)) as role:
             await role.until(lambda: role.figure("published_total") == 1)
             assert role.telemetry.health() == (False, "starting: no progress yet")
-            assert len(await create_topics(bare_broker)) == 10
+            assert len(await create_topics(bare_broker)) == 11
             await send(bare_broker, SCORES, scored(3))
             await role.until(lambda: role.rows() == 3)
 
@@ -296,24 +296,24 @@ def test_partitions_that_come_later_are_read(
 def test_records_that_expired_unread_are_told(kafka_broker: KafkaServer, tmp_path: Path) -> None:
     """Where the broker deleted what was not read yet, reading goes on from what is left, with a warning and a count."""
     broker = broker_settings(kafka_broker)
-    partition = TopicPartition(topic_name(broker, EXAMPLES), 0)
+    partition = TopicPartition(topic_name(broker, LABELS), 0)
 
-    async def examples(first: int) -> None:
-        await send(broker, EXAMPLES, [("e", encode(make_example(f"e{first + i}"))) for i in range(5)])
+    async def labels(first: int) -> None:
+        await send(broker, LABELS, [("e", encode(make_label(first + i))) for i in range(5)])
 
     async def scenario() -> float:
         await create_topics(broker)
-        await examples(0)
+        await labels(0)
         async with running(settings_for(broker, tmp_path)) as role:
             await role.until(lambda: role.rows("labels") == 5)
-        await examples(5)
+        await labels(5)
         admin = AIOKafkaAdminClient(**security_options(broker))
         await admin.start()
         await admin.delete_records({partition: RecordsToDelete(before_offset=8)})
         await admin.close()
         async with running(settings_for(broker, tmp_path)) as role:
             await role.until(lambda: role.rows("labels") == 2)
-        return role.figure("beginnings_total", topic="examples", verdict="expired")
+        return role.figure("beginnings_total", topic="labels", verdict="expired")
 
     assert asyncio.run(scenario()) == 1
     assert count(newest(tmp_path), "labels") == 7

@@ -19,7 +19,7 @@ from streams.warehouse.errors import NoSnapshot
 from streams.warehouse.snapshot import Publisher, live_path, newest, snapshots_dir
 from streams.warehouse.writer import Batch, Position, WarehouseWriter
 from tests.streams.warehouse import victim
-from tests.streams.warehouse.support import batch_of, dump, make_example, make_score
+from tests.streams.warehouse.support import batch_of, dump, make_label, make_score
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_a_pointer_to_nothing_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_snapshot_is_the_file_and_says_which_it_is(tmp_path: Path, writer: WarehouseWriter) -> None:
     """It has all rows and positions of the live file, its number, time and counts."""
-    writer.apply(batch_of([make_score(), make_score("bob", 2)], [make_example()]))
+    writer.apply(batch_of([make_score(), make_score("bob", 2)], [make_label()]))
     published = Publisher(writer, snapshots_dir(tmp_path), 3).publish(NOW)
     with duckdb.connect(str(newest(tmp_path)), read_only=True) as connection:
         times = "created_at::VARCHAR AS created_at, event_watermark::VARCHAR AS event_watermark"
@@ -78,7 +78,7 @@ def test_a_snapshot_is_the_file_and_says_which_it_is(tmp_path: Path, writer: War
     writer.close()
 
     assert published.path == newest(tmp_path)
-    assert info == [(1, "2026-02-03 04:05:06", "2026-01-01 00:00:00.125", 2, 2, 1)]
+    assert info == [(1, "2026-02-03 04:05:06", "2026-01-01 00:00:00.125", 2, 2, 1, 1)]
     assert dump(published.path) == dump(live_path(tmp_path))
 
 

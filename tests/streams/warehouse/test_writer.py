@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.records import Score
-from streams.topics import EXAMPLES, SCORES
+from streams.topics import LABELS, SCORES
 from streams.warehouse.errors import WarehouseDamaged, WarehouseError, WarehouseInUse
 from streams.warehouse.writer import Applied, Batch, Position, WarehouseWriter
-from tests.streams.warehouse.support import batch_of, dump, make_example, make_score, rows_of
+from tests.streams.warehouse.support import batch_of, dump, make_label, make_score, rows_of
 
 
 @pytest.fixture
@@ -41,34 +41,41 @@ def newest(writer: WarehouseWriter) -> dict[str, str]:
 
 def test_a_score_is_stored_whole(writer: WarehouseWriter) -> None:
     """Every field of a score is found again, reasons and offsets as lists of structs, times in UTC."""
-    writer.apply(batch_of([make_score(as_of="2026-01-01T02:00:00+02:00")]))
+    writer.apply(batch_of([make_score(as_of="2026-01-01T02:00:00+02:00", other_horizons={"7": 0.1})]))
 
-    assert rows_of(writer, "SELECT * EXCLUDE (reasons, source_offsets) REPLACE (as_of::VARCHAR AS as_of, "
+    assert rows_of(writer, "SELECT * EXCLUDE (reasons, source_offsets, other_horizons) REPLACE ("
+                   "as_of::VARCHAR AS as_of, "
                    "event_watermark::VARCHAR AS event_watermark, scored_at::VARCHAR AS scored_at) FROM scores") == [
         ("ada", "ada-1", 1, 0.4, "high", True, True, 90.0, 30.0, "cancellation", "logistic", "7", "f1",
          "2026-01-01 00:00:00", "2026-01-01 00:00:00.125", "2026-01-02 00:00:00", 1, 0),
     ]  # fmt: skip
-    assert rows_of(writer, "SELECT reasons, map_from_entries(source_offsets)['purchases/0'] FROM scores_history") == [
+    assert rows_of(writer, "SELECT reasons, map_from_entries(source_offsets)['purchases/0'], other_horizons "
+                   "FROM scores_history") == [
         ([{"rank": 1, "feature": "order", "value": 0.5, "contribution": 0.8},
-          {"rank": 2, "feature": "days_since_order", "value": None, "contribution": 0.1}], 41),
+          {"rank": 2, "feature": "days_since_order", "value": None, "contribution": 0.1}], 41, {"7": 0.1}),
     ]  # fmt: skip
     assert rows_of(writer, 'SELECT score_id, orders_30d, days_since_order, "order" FROM features') == [
         ("ada-1", 2.0, None, 0.5)
     ]
 
 
-def test_an_example_is_stored_whole(writer: WarehouseWriter) -> None:
-    """Every field of a matured example but its vector is found again."""
-    writer.apply(batch_of(examples=[make_example()]))
+def test_a_label_is_stored_whole(writer: WarehouseWriter) -> None:
+    """Every field of a line of the ledger is found again."""
+    writer.apply(batch_of(labels=[make_label(0)]))
 
     assert rows_of(
-        writer, "SELECT * REPLACE (as_of::VARCHAR AS as_of, matured_at::VARCHAR AS matured_at) FROM labels"
-    ) == [("e1", "ada", "2026-01-01 00:00:00.5", "2026-01-31 00:00:00", 30.0, 1, 0.4, 0.3, 0.1, "rule", "0", "f1")]
+        writer,
+        "SELECT * REPLACE (as_of::VARCHAR AS as_of, known_at::VARCHAR AS known_at, due_at::VARCHAR AS due_at) "
+        "FROM labels",
+    ) == [
+        ("ada", "2026-01-01 00:00:00.5", 30.0, 0.0, "cancellation", "matured", "left", 1, 0.4, 0.3, 0.1,
+         {"logistic": 0.45}, "rule", "0", "f1", "2026-01-31 00:00:00", "2026-01-31 00:00:00.5"),
+    ]  # fmt: skip
 
 
 def test_applying_again_changes_nothing(writer: WarehouseWriter) -> None:
     """A replayed batch leaves every table as it is."""
-    batch = batch_of([make_score(revision=1), make_score(revision=2), make_score("bob")], [make_example()])
+    batch = batch_of([make_score(revision=1), make_score(revision=2), make_score("bob")], [make_label()])
     first = writer.apply(batch)
     before = {table: rows_of(writer, f"FROM {table} ORDER BY ALL") for table in ("scores", "scores_history", "labels")}
     again = writer.apply(batch)
@@ -107,7 +114,7 @@ def test_the_last_of_equal_revisions_stays(writer: WarehouseWriter) -> None:
 
 def test_duplicate_rows_count_once(writer: WarehouseWriter) -> None:
     """A record that a producer sent twice is one row everywhere."""
-    applied = writer.apply(batch_of([make_score()] * 3, [make_example()] * 2))
+    applied = writer.apply(batch_of([make_score()] * 3, [make_label()] * 2))
 
     assert applied == Applied(scores=1, scores_history=1, labels=1)
     assert rows_of(writer, "SELECT count(*) FROM features") == [(1,)]
@@ -153,9 +160,7 @@ def test_columns_carry_their_meaning(writer: WarehouseWriter) -> None:
 
 def test_an_erasure_leaves_nothing_of_the_customer(writer: WarehouseWriter) -> None:
     """A deletion on the topic takes the customer out of every table, and nobody else."""
-    writer.apply(
-        batch_of([make_score("ada"), make_score("bob")], [make_example(), make_example("e2", customer_id="bob")])
-    )
+    writer.apply(batch_of([make_score("ada"), make_score("bob")], [make_label(), make_label(2, customer_id="bob")]))
     writer.apply(Batch(erased={"ada"}))
 
     for table in ("scores", "scores_history", "features", "labels"):
@@ -202,13 +207,13 @@ def test_positions_survive(path: Path) -> None:
     """A new writer on the file knows how far each partition is."""
     first = WarehouseWriter(path)
     first.move({(SCORES, 0): Position(3, 1, "old"), (SCORES, 1): Position(4)})
-    first.move({(SCORES, 0): Position(7, 1, "c"), (EXAMPLES, 0): Position(2)})
+    first.move({(SCORES, 0): Position(7, 1, "c"), (LABELS, 0): Position(2)})
     first.close()
     second = WarehouseWriter(path)
     found = second.positions()
     second.close()
 
-    assert found == {(SCORES, 0): Position(7, 1, "c"), (SCORES, 1): Position(4), (EXAMPLES, 0): Position(2)}
+    assert found == {(SCORES, 0): Position(7, 1, "c"), (SCORES, 1): Position(4), (LABELS, 0): Position(2)}
 
 
 def test_a_second_writer_is_refused(writer: WarehouseWriter, path: Path) -> None:

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from streams.topics import EXAMPLES, SCORES
+from models.records import LabelRecord
+from streams.topics import LABELS, SCORES
 from streams.warehouse.decode import Decoder
 from streams.warehouse.intake import read_batch
 from streams.warehouse.snapshot import Publisher, live_path, snapshots_dir
 from streams.warehouse.writer import Partition, Position, WarehouseWriter
-from tests.streams.warehouse.support import Record, encode, make_example, make_score
+from tests.streams.warehouse.support import Record, encode, make_label, make_pending, make_score
 
 BATCH = 40
 RECORDS = 1000
-PARTITIONS: tuple[Partition, ...] = ((SCORES, 0), (SCORES, 1), (EXAMPLES, 0))
+PARTITIONS: tuple[Partition, ...] = ((SCORES, 0), (SCORES, 1), (LABELS, 0))
 
 
 def stream() -> Iterator[tuple[Partition, Record]]:
@@ -38,12 +39,17 @@ def stream() -> Iterator[tuple[Partition, Record]]:
 
 def _value_and_key(partition: Partition, number: int, dice: random.Random) -> tuple[bytes | None, bytes]:
     customer = f"{partition[1]}-{dice.randrange(60)}"
-    if partition[0] == EXAMPLES:
-        return encode(make_example(f"e{dice.randrange(400)}", customer_id=customer)), b""
+    if partition[0] == LABELS:
+        return encode(_label(dice.randrange(200), dice, customer_id=customer)), b""
     if dice.random() < 0.02:
         return (None, customer.encode()) if dice.random() < 0.5 else (b"broken", b"")
     features: dict[str, float | None] = {f"f{i}": dice.random() for i in range(5 + number // 250)}
     return encode(make_score(customer, dice.randrange(1, 30), features=features)), customer.encode()
+
+
+def _label(number: int, dice: random.Random, customer_id: str) -> LabelRecord:
+    make = make_pending if dice.random() < 0.4 else make_label
+    return make(number, customer_id=customer_id, horizon_days=dice.choice((7.0, 30.0)))
 
 
 def run(data_dir: str) -> None:
