@@ -142,6 +142,27 @@ class OfferSettings(Section, frozen=True, kw_only=True):
     customer_value: NotNegative = 200.0
 
 
+class DriftSettings(Section, frozen=True, kw_only=True):
+    """When a change of what is served, of the rate of leavers or of the loss is an alarm."""
+
+    alarms_per_month: Positive = 0.5
+    settle_days: Annotated[int, Meta(ge=0)] = 14
+    reference_days: Count = 28
+    window_days: Count = 7
+    least_psi: NotNegative = 0.02
+
+
+class SufficiencySettings(Section, frozen=True, kw_only=True):
+    """What data sufficiency asks for."""
+
+    labels: Count = 500
+    positives: Count = 100
+    negatives: Count = 100
+    rarer_share: Share = 0.05
+    horizons: Positive = 3.0
+    event_types: Count = 5
+
+
 class WarehouseSettings(Section, frozen=True, kw_only=True):
     """The DuckDB writer and its snapshots."""
 
@@ -187,7 +208,9 @@ class Settings(Section, frozen=True, kw_only=True):
     label: LabelSettings = LabelSettings()
     score: ScoreSettings = ScoreSettings()
     trainer: TrainerSettings = TrainerSettings()
+    drift: DriftSettings = DriftSettings()
     offer: OfferSettings = OfferSettings()
+    sufficiency: SufficiencySettings = SufficiencySettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
