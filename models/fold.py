@@ -6,6 +6,7 @@ so the caller can look for the event that caused it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from models.events.types import Event
 from models.features import GROUPS, LISTENERS
+from models.features.base import Group
 from models.features.layout import DAY_S, TILE_DAYS, Array, Integers, Parts
 from models.features.sketch import add_items
 from models.table import PARTS, SKETCHES, SPANS, TILES, Rows, Table
@@ -23,14 +25,29 @@ Applied = tuple[int, Event]
 
 
 class _Heard:
-    """What one group heard in a turn, by event."""
+    """What one group heard in a turn, by event: arrays of rows, times and observations, to be joined."""
 
     __slots__ = ("rows", "times", "values")
 
     def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.times: list[float] = []
-        self.values: list[float] = []
+        self.rows: list[Rows] = []
+        self.times: list[Array] = []
+        self.values: list[Array] = []
+
+    def listen(self, group: Group, effect: str, rows: Rows, times: Array, events: list[Event]) -> Rows | None:
+        """Observe events of one effect; the positions of those that said something, None for all of them."""
+        told: list[tuple[float, ...] | None] = []
+        if group.observe_times is not None:
+            values, heard = group.observe_times(effect, times), None
+        else:
+            told = [group.observe(event) for event in events]
+            heard = np.array([i for i, one in enumerate(told) if one is not None]) if None in told else None
+            values = np.array([one for one in told if one is not None], dtype=np.float64)
+        if heard is None or len(heard):
+            self.rows.append(rows if heard is None else rows[heard])
+            self.times.append(times if heard is None else times[heard])
+            self.values.append(values)
+        return heard
 
 
 class _Change(NamedTuple):
@@ -65,30 +82,34 @@ def fold(table: Table, applied: Sequence[Applied], now: float) -> None:
 def _listen(table: Table, applied: Sequence[Applied]) -> tuple[list[_Heard], list[dict[int, bytes]]]:
     heard = [_Heard() for _ in GROUPS]
     sketches: list[dict[int, bytes]] = [{} for _ in GROUPS]
-    listeners = {
-        effect: [(GROUPS[i].observe, GROUPS[i].items, heard[i], SKETCHES[i], sketches[i]) for i in groups]
-        for effect, groups in LISTENERS.items()
-    }
-    for row, event in applied:
-        for observe, items, one, blob, changed in listeners.get(event.effect, ()):
-            values = observe(event)
-            if values is None:
-                continue
-            one.rows.append(row)
-            one.times.append(event.time)
-            one.values.extend(values)
-            if blob is not None and (named := items(event)):
-                before = changed.get(row)
-                after = add_items(table.blobs[blob][row] if before is None else before, named)
-                changed[row] = after
+    by_effect: defaultdict[str, list[Applied]] = defaultdict(list)
+    for one in applied:
+        by_effect[one[1].effect].append(one)
+    for effect, ones in by_effect.items():
+        rows, events = np.array([row for row, _ in ones]), [event for _, event in ones]
+        times = np.array([event.time for event in events])
+        for i in LISTENERS.get(effect, ()):
+            said = heard[i].listen(GROUPS[i], effect, rows, times, events)
+            blob = SKETCHES[i]
+            if blob is not None:
+                named = ones if said is None else [ones[at] for at in said.tolist()]
+                _add_items(table.blobs[blob], sketches[i], GROUPS[i], named)
     return heard, sketches
 
 
+def _add_items(kept: list[bytes], changed: dict[int, bytes], group: Group, ones: list[Applied]) -> None:
+    items = group.items
+    for row, event in ones:
+        named = items(event)
+        if named:
+            before = changed.get(row)
+            changed[row] = add_items(kept[row] if before is None else before, named)
+
+
 def _change(table: Table, group: int, heard: _Heard, now: float) -> _Change:
-    layout, parts = GROUPS[group].layout, PARTS[group]
-    rows, owner = np.unique(np.array(heard.rows, dtype=np.int64), return_inverse=True)
-    times = np.array(heard.times)
-    values = np.array(heard.values, dtype=np.float64).reshape(len(times), layout.inputs)
+    parts = PARTS[group]
+    rows, owner = np.unique(np.concatenate(heard.rows), return_inverse=True)
+    times, values = np.concatenate(heard.times), np.concatenate(heard.values)
     columns = merge_columns(parts, table.core[rows, SPANS[group]], owner, times, values)
     tiles, blob = None, TILES[group]
     if blob is not None:

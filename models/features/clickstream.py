@@ -34,6 +34,14 @@ def observe(event: Event) -> tuple[float, ...]:
     return (*_COUNTED[event.effect], slot, *_DECAYED_AND_LAST)
 
 
+def observe_times(effect: str, times: Array) -> Array:
+    """As `observe`."""
+    told = np.empty((len(times), LAYOUT.inputs))
+    told[:] = (*_COUNTED[effect], 0.0, *_DECAYED_AND_LAST)
+    told[:, SLOTS] = np.ldexp(1.0, (times % DAY_S // _SLOT_S).astype(np.int64))
+    return told
+
+
 def items(event: Event) -> tuple[str, ...]:
     """The products that were clicked on."""
     return event.products
@@ -62,6 +70,7 @@ GROUP = Group(
     layout=LAYOUT,
     effects=frozenset({"page", "screen", "view", "search", "cart", "checkout", "other"}),
     observe=observe,
+    observe_times=observe_times,
     items=items,
     vector=vector,
     features=declare(

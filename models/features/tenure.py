@@ -21,6 +21,11 @@ def observe(_: Event) -> tuple[float, ...]:
     return _ACTIVE
 
 
+def observe_times(_: str, times: Array) -> Array:
+    """As `observe`."""
+    return np.ones((len(times), len(_ACTIVE)))
+
+
 def vector(of: View) -> list[Array]:
     """See FEATURES."""
     active = of.active_days(90)
@@ -57,6 +62,7 @@ GROUP = Group(
         }
     ),
     observe=observe,
+    observe_times=observe_times,
     vector=vector,
     features=declare(
         "tenure",

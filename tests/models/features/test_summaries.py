@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.events.types import Conversation, Event, Turn
 from models.features import FEATURE_NAMES, FEATURES, GROUPS, LISTENERS
+from models.features.base import Group
 from models.features.layout import DAY_S, NEVER
 from models.features.sketch import SKETCH_SIZE, add_items, distinct, item_hash
 from models.fold import fold
@@ -220,3 +221,14 @@ def test_registry_declares_each_feature_once_and_enough_of_them() -> None:
     assert all(feature.description and feature.unit for feature in FEATURES)
     assert {feature.group for feature in FEATURES} == {group.name for group in GROUPS}
     assert [span.stop - span.start for span in SPANS] == [group.layout.columns for group in GROUPS]
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group.observe_times], ids=lambda group: group.name)
+@given(st.lists(st.floats(-1e9, 4e9), min_size=1, max_size=20))
+def test_many_events_of_one_effect_are_observed_as_each_of_them(group: Group, times: list[float]) -> None:
+    """`observe_times` gives what `observe` gives, event by event."""
+    assert group.observe_times is not None
+    for effect in group.effects:
+        alone = [group.observe(Event("any", effect, "c", time)) for time in times]
+
+        assert group.observe_times(effect, np.array(times)).tolist() == [list(one or ()) for one in alone]
