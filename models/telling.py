@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +24,23 @@ Stamps = tuple[float, float, float]
 #: Names of the band codes of the table; 0 stands for nothing told yet.
 BANDS = ("", "low", "medium", "high", "critical", "left")
 LEFT = float(BANDS.index("left"))
+
+
+class _ByName(msgspec.Struct, frozen=True, gc=False):
+    """A vector by name, as `Score.features` is: read like a dict and written like one, but made ten times as fast."""
+
+    def __getitem__(self, name: str) -> float:
+        return cast("float", getattr(self, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__struct_fields__)
+
+    keys = __iter__
+
+
+_Vector = msgspec.defstruct(
+    "_Vector", [(name, float) for name in FEATURE_NAMES], bases=(_ByName,), frozen=True, gc=False
+)
 
 
 class Teller:
@@ -104,7 +125,7 @@ class Teller:
                 event_watermark=watermark,
                 scored_at=scored_at,
                 revision=int(revision),
-                features=dict(zip(FEATURE_NAMES, features, strict=True)),
+                features=cast("dict[str, float | None]", _Vector(*features)),
                 other_horizons=elsewhere,
             )
             for row, probability, band, revision, why, percentile, features, offsets, elsewhere in columns

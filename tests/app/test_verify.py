@@ -31,7 +31,7 @@ def wrong() -> Played:
     """A worker that served one wrong value."""
     played = Played(records(a_story()))
     score = played.scores["anna"]
-    played.scores["anna"] = msgspec.structs.replace(score, features=score.features | {"clicks_7d": 77.0})
+    played.scores["anna"] = msgspec.structs.replace(score, features=dict(score.features) | {"clicks_7d": 77.0})
     return played
 
 

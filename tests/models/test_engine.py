@@ -142,7 +142,7 @@ def test_a_prediction_matures_once_with_the_vector_that_was_served() -> None:
     assert none_yet == again == []
     assert [e.label for e in examples] == [0]
     assert examples[0].as_of == START + DAY_S
-    published = [np.nan if v is None else v for v in scores[0].features.values()]
+    published = [np.nan if v is None else v for v in dict(scores[0].features).values()]
     assert np.array(examples[0].features) == pytest.approx(np.array(published), abs=0, nan_ok=True)
     assert examples[0].probability == scores[0].probability
 

@@ -98,7 +98,7 @@ def test_a_wrong_served_value_is_told_alone() -> None:
     """A score that says something else than its own events is found, though the state is right."""
     played = Played(records(a_story()))
     score = played.scores["anna"]
-    played.scores["anna"] = msgspec.structs.replace(score, features=score.features | {"spend_90d": 1.0})
+    played.scores["anna"] = msgspec.structs.replace(score, features=dict(score.features) | {"spend_90d": 1.0})
     report = verified(played)
 
     assert report.wrong == {"served": {"spend_90d": 1}}
@@ -301,7 +301,7 @@ def test_the_report_names_features_and_customers() -> None:
     """A person reads which feature is wrong how often, and for whom, with both values."""
     played = Played(records(a_story()))
     score = played.scores["anna"]
-    played.scores["anna"] = msgspec.structs.replace(score, features=score.features | {"last_sentiment": None})
+    played.scores["anna"] = msgspec.structs.replace(score, features=dict(score.features) | {"last_sentiment": None})
     text = "\n".join(lines(verified(played)))
 
     assert "mismatch  last_sentiment" in text
