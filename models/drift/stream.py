@@ -157,9 +157,7 @@ class ChangeDetector(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         delta = max(_WORTH / 2.0 * self.deviation, _LEAST_DELTA)
         variance = max(self.squares / count, _LEAST_DELTA) * overlap
         third = {"up": self.cubes, "down": -self.cubes, "both": abs(self.cubes)}[self.mode] / count * overlap**2
-        rate = 2.0 * delta / variance
-        if third > 0.0:
-            rate = 3.0 * (math.sqrt(variance**2 / 4.0 + 2.0 / 3.0 * third * delta) - variance / 2.0) / third
+        rate = 2.0 * delta / (variance / 2.0 + math.sqrt(variance**2 / 4.0 + 2.0 / 3.0 * max(third, 0.0) * delta))
         examples = self.examples_per_month / self.alarms_per_month * (2.0 if self.mode == "both" else 1.0)
         target, grown = rate * delta * examples, 1.0
         for _ in range(30):  # a fixed point that draws near by 1 / (1 + target + grown) with each step

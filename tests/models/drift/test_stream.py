@@ -120,6 +120,15 @@ def test_a_changed_rate_of_leavers_is_found_and_dated(rate: float, rose: bool) -
     assert change.after == pytest.approx(rate, abs=0.06)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.1, 1.0])
+def test_values_that_never_vary_are_no_change(start: float) -> None:
+    """The first thousand labels may all be 0; what comes then is a change."""
+    one = detector("both")
+
+    assert not any(one.update(start) for _ in range(1000))
+    assert any(one.update(value) for value in (np.random.default_rng(6).random(1000) < 0.5).astype(float).tolist())
+
+
 def test_a_stored_detector_goes_on_as_if_never_stopped() -> None:
     """Through JSON at every 700th value: the same changes."""
     rng = np.random.default_rng(5)
