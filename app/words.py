@@ -38,7 +38,7 @@ def reason_line(reason: Reason) -> str:
     """One reason as a line: what, how much, and how far it moves the log-odds against the average customer."""
     moves = "raises" if reason.contribution > 0 else "lowers"
     return (
-        f"{meaning(reason.feature)}: {amount(reason.feature, reason.value)} "
+        f"{reason.text or f'{meaning(reason.feature)}: {amount(reason.feature, reason.value)}'} "
         f"({moves} the risk, {reason.contribution:+.2f}; {reason.feature})"
     )
 

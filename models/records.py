@@ -18,12 +18,17 @@ Id = Annotated[str, Meta(min_length=1)]
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One reason for a score: `contribution` is in log-odds against the average customer."""
+    """One reason for a score: `contribution` is in calibrated log-odds against the average customer.
+
+    `typical` is what is usual in the column's unit, `text` a sentence for people.
+    """
 
     rank: Natural
     feature: str
     value: float | None
     contribution: float
+    typical: float | None = None
+    text: str = ""
 
 
 class ModelRef(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ def _customer(row: dict[str, Any]) -> Plain:
     reasons = [
         {
             "feature": reason["feature"],
-            "meaning": meaning(reason["feature"]),
+            "meaning": reason["text"] or meaning(reason["feature"]),
             "amount": brief_amount(reason["feature"], reason["value"]),
             "contribution": reason["contribution"],
         }

@@ -28,7 +28,7 @@ class Transforms:
     """`log1p` of the size, with its sign, for the columns that say so; the rest as it is."""
 
     def __init__(self, features: Sequence[Feature | Column]) -> None:
-        self._identity = np.array([feature.transform == "identity" for feature in features])
+        self._identity = np.array([feature.transform == "identity" for feature in features], dtype=bool)
 
     def apply(self, x: npt.NDArray[Any]) -> Vector:
         """A transformed float64 copy of rows, or of one row; NaN stays NaN."""
@@ -94,4 +94,7 @@ def inverse(deviations: Vector) -> Vector:
 
 def standardise(x: Vector, means: Vector, inverses: Vector, clip: float) -> Vector:
     """Clipped standard scores of transformed rows, or of one; NaN stays NaN."""
-    return np.minimum(np.maximum((x - means) * inverses, -clip), clip)
+    z = x - means
+    z *= inverses
+    np.maximum(z, -clip, out=z)
+    return np.minimum(z, clip, out=z)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from models.churn.forms import PRIOR, RULE, scorers
 from models.churn.forms.base import Matrix, Scorer, Vector
 from models.churn.forms.prior import INITIAL_PRIOR, PriorForm
 from models.churn.forms.rule import RuleForm, RuleScorer, initial_rule
+from models.churn.reasons import Explainer
 from models.churn.record import InvalidModel, ModelRecord
 from models.churn.scaling import Column
 from models.features.base import Feature
@@ -109,23 +110,8 @@ class ServingModel:
         return {name: sigmoid(self._scorers[name].logits(x)) for name in self.learned}
 
     def reasons(self, x: Matrix, top: int) -> list[tuple[Reason, ...]]:
-        """For each row of `x` up to `top` columns that moved its log-odds most against the average customer.
-
-        What raises the risk comes first, the largest first; then what lowers it, the largest first. Columns with no
-        effect are left out and equal effects keep the order of the vector.
-        """
-        if not len(x):
-            return []
-        sizes = self.contributions(x)
-        # Sorted by the last key first: what raises before what lowers, then by size, then as in the vector.
-        order = np.lexsort((-np.abs(sizes), sizes < 0.0), axis=1)[:, : top + int((sizes == 0.0).sum(axis=1).max())]
-        moves = np.take_along_axis(sizes, order, axis=1)
-        return [
-            self._told(
-                row, [(column, size) for column, size in zip(columns, effects, strict=True) if size != 0.0][:top]
-            )
-            for row, columns, effects in zip(x, order.tolist(), moves.tolist(), strict=True)
-        ]
+        """For each row of `x` up to `top` columns that moved its log-odds most, as `Explainer.reasons` orders them."""
+        return self._explainer.reasons(x, self.contributions(x), top)
 
     @cached_property
     def base(self) -> float:
@@ -146,6 +132,10 @@ class ServingModel:
     def _scorers(self) -> dict[str, Scorer]:
         return scorers(self.record.forms, self.record.columns)
 
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self._names, self.record.typical, self.record.label_kind)
+
     def _calibrated(self, logits: Vector) -> Vector:
         form = self.record.calibrations.get(self.champion)
         return logits if form is None else calibrate(form, logits)
@@ -155,13 +145,3 @@ class ServingModel:
             raise ValueError(
                 f"matrix of shape {x.shape} does not fit model '{self.version}' of {len(self._names)} columns"
             )
-
-    def _told(self, row: Matrix, moved: list[tuple[int, float]]) -> tuple[Reason, ...]:
-        return tuple(
-            Reason(rank, self._names[column], _known(row[column]), size)
-            for rank, (column, size) in enumerate(moved, start=1)
-        )
-
-
-def _known(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

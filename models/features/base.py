@@ -31,6 +31,8 @@ class Feature(msgspec.Struct, frozen=True):
     unit: str
     description: str
     transform: Transform = "identity"
+    says: str = ""
+    echoes: tuple[str, ...] = ()
 
 
 def no_items(_: Event) -> tuple[str, ...]:
@@ -57,6 +59,14 @@ class Group(msgspec.Struct, frozen=True):
     observe_times: Callable[[str, Array], Array] | None = None
 
 
-def declare(group: str, *rows: tuple[str, str, str] | tuple[str, str, str, Transform]) -> tuple[Feature, ...]:
-    """Features of one group from rows (name, unit, description[, transform])."""
-    return tuple(Feature(row[0], group, row[1], row[2], row[3] if len(row) == 4 else "identity") for row in rows)
+Row = (
+    tuple[str, str, str]
+    | tuple[str, str, str, Transform]
+    | tuple[str, str, str, Transform, str]
+    | tuple[str, str, str, Transform, str, tuple[str, ...]]
+)
+
+
+def declare(group: str, *rows: Row) -> tuple[Feature, ...]:
+    """Features of one group from rows (name, unit, description[, transform[, says[, echoes]]])."""
+    return tuple(Feature(row[0], group, *row[1:]) for row in rows)

@@ -36,6 +36,8 @@ SCORE: Final[dict[str, dict[str, str]]] = {
         "feature": "Name of the feature.",
         "value": "The customer's value; null if unknown.",
         "contribution": "Effect on the log-odds of leaving, against the average customer; positive is towards leaving.",
+        "typical": "What is typical of customers, in the unit of the value; null if unknown.",
+        "text": "The reason as a sentence for people.",
     },
     "ModelRef": {
         "name": "rule, prior, or the name of a learned model.",

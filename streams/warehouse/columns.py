@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.records import LabelRecord
+from models.records import LabelRecord, Reason
 from streams.warehouse.decode import ScoreRow
 
 _TIME = pa.timestamp("us")
@@ -132,8 +132,10 @@ def _reasons(rows: Sequence[ScoreRow]) -> Any:
         pa.array([reason.feature for reason in reasons], pa.string()),
         pa.array([reason.value for reason in reasons], pa.float64()),
         pa.array([reason.contribution for reason in reasons], pa.float64()),
+        pa.array([reason.typical for reason in reasons], pa.float64()),
+        pa.array([reason.text for reason in reasons], pa.string()),
     ]
-    structs = pa.StructArray.from_arrays(fields, names=["rank", "feature", "value", "contribution"])
+    structs = pa.StructArray.from_arrays(fields, names=list(Reason.__struct_fields__))
     return pa.ListArray.from_arrays(_bounds([len(row.score.reasons) for row in rows]), structs)
 
 

@@ -32,8 +32,8 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("label_kind", "VARCHAR", "what churn means here: cancellation or inactivity"),
     (
         "reasons",
-        'STRUCT("rank" BIGINT, feature VARCHAR, "value" DOUBLE, contribution DOUBLE)[]',
-        "top reasons by rank; contribution in log-odds against the average customer; reasons[1].feature is the first",
+        'STRUCT("rank" BIGINT, feature VARCHAR, "value" DOUBLE, contribution DOUBLE, typical DOUBLE, "text" VARCHAR)[]',
+        "top reasons by rank; contribution in log-odds against the average customer; reasons[1].text tells the first",
     ),
     ("model_name", "VARCHAR", "which model made the probability: rule, prior, or a learned one"),
     ("model_version", "VARCHAR", "the version of that model as published on topic model"),

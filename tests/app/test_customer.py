@@ -58,7 +58,7 @@ def test_the_newest_score_is_told_in_words(settings, capsys):
             "at or above 75% of customers"
         ),
         "reasons",
-        "  1. time since the last order: 41.2 days (raises the risk, +0.80; days_since_order)",
+        "  1. no order for 41 days (typical: 12 days) (raises the risk, +0.80; days_since_order)",
         "  2. money spent in 30 days: unknown (lowers the risk, -0.25; spend_30d)",
         "features",
         "  days_since_order             41.2 days",
@@ -122,7 +122,7 @@ def test_the_console_shows_those_who_can_still_be_kept(settings):
     assert table.bands == {"high": 2, "left": 1}
     assert table.customers[0]["reasons"][0] == {
         "feature": "days_since_order",
-        "meaning": "time since the last order",
+        "meaning": "no order for 41 days (typical: 12 days)",
         "amount": "41.2 days",
         "contribution": 0.8,
     }

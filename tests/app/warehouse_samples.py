@@ -28,7 +28,14 @@ def score(customer_id: str, probability: float, revision: int = 1, *, band: str 
         horizon_days=30.0,
         label_kind="cancellation",
         reasons=(
-            Reason(rank=1, feature="days_since_order", value=41.25, contribution=0.8),
+            Reason(
+                rank=1,
+                feature="days_since_order",
+                value=41.25,
+                contribution=0.8,
+                typical=12.0,
+                text="no order for 41 days (typical: 12 days)",
+            ),
             Reason(rank=2, feature="spend_30d", value=None, contribution=-0.25),
         ),
         model=ModelRef(name="logistic", version="v7"),

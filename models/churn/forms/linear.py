@@ -25,22 +25,31 @@ class LinearScorer:
     """A `LinearForm` ready to be applied to matrices. The average customer has the mean in every column."""
 
     def __init__(self, form: LinearForm, columns: Sequence[Column]) -> None:
-        self._transforms = Transforms(columns)
-        self._weights, self._means = np.array(form.weights), np.array(form.means)
-        self._inverses = inverse(np.array(form.deviations))
+        weights, inverses = np.array(form.weights), inverse(np.array(form.deviations))
+        # Columns that cannot move anything, such as those that never varied, are not computed.
+        self._used = np.flatnonzero((weights != 0.0) & (inverses != 0.0))
+        self._transforms = Transforms([columns[at] for at in self._used.tolist()])
+        self._weights, self._inverses = weights[self._used], inverses[self._used]
+        self._means = np.array(form.means)[self._used]
         self._clip = form.clip
         self.base = form.intercept
 
     def contributions(self, x: Matrix) -> Vector:
         """Weight times standard score; 0 where the value is not known."""
-        z = standardise(self._transforms.apply(x), self._means, self._inverses, self._clip)
-        moved: Vector = np.where(np.isnan(z), 0.0, z) * self._weights
+        moved = np.zeros(x.shape)
+        moved[:, self._used] = self._moved(x)
         return moved
 
     def logits(self, x: Matrix) -> Vector:
         """Log-odds per row. Summed row by row, so a row's result does not depend on its neighbours."""
-        logits: Vector = self.contributions(x).sum(axis=1) + self.base
+        logits: Vector = self._moved(x).sum(axis=1) + self.base
         return logits
+
+    def _moved(self, x: Matrix) -> Vector:
+        z = standardise(self._transforms.apply(x[:, self._used]), self._means, self._inverses, self._clip)
+        np.copyto(z, 0.0, where=np.isnan(z))
+        z *= self._weights
+        return z
 
 
 def linear_faults(form: LinearForm, columns: int) -> Iterator[str]:

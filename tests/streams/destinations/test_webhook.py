@@ -182,8 +182,15 @@ def test_message_follows_the_specification() -> None:
         "percentile": 90.0,
         "horizon_days": 30.0,
         "reasons": [
-            {"rank": 1, "feature": "days_since_order", "value": 40.0, "contribution": 1.25},
-            {"rank": 2, "feature": "cancel_intent", "value": None, "contribution": 0.5},
+            {
+                "rank": 1,
+                "feature": "days_since_order",
+                "value": 40.0,
+                "contribution": 1.25,
+                "typical": 12.0,
+                "text": "no order for 40 days",
+            },
+            {"rank": 2, "feature": "cancel_intent", "value": None, "contribution": 0.5, "typical": None, "text": ""},
         ],
         "model": {"name": "logistic", "version": "v7"},
         "score_id": "ada-1",

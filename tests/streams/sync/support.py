@@ -38,7 +38,10 @@ def make_score(customer_id: str, *, revision: int = 1, likely: bool = True, band
         "percentile": 90.0,
         "horizon_days": 30.0,
         "label_kind": "cancellation",
-        "reasons": (Reason(1, "days_since_order", 40.0, 1.25), Reason(2, "cancel_intent", None, 0.5)),
+        "reasons": (
+            Reason(1, "days_since_order", 40.0, 1.25, 12.0, "no order for 40 days"),
+            Reason(2, "cancel_intent", None, 0.5),
+        ),
         "model": ModelRef("logistic", "v7"),
         "feature_version": "f1",
         "source_offsets": {"purchases/0": 17},

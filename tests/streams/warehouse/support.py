@@ -39,7 +39,7 @@ def make_score(customer: str = "ada", revision: int = 1, **changes: Any) -> Scor
         "percentile": 90.0,
         "horizon_days": 30.0,
         "label_kind": "cancellation",
-        "reasons": (Reason(1, "order", 0.5, 0.8), Reason(2, "days_since_order", None, 0.1)),
+        "reasons": (Reason(1, "order", 0.5, 0.8, 0.25, "half an order"), Reason(2, "days_since_order", None, 0.1)),
         "model": ModelRef("logistic", "7"),
         "feature_version": "f1",
         "source_offsets": {"purchases/0": 41, "clickstream/3": 7},

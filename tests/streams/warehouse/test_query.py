@@ -34,7 +34,14 @@ def test_customers_at_risk_come_first_and_with_reasons(path: Path) -> None:
     rows = customers_at_risk(path, 5)
 
     assert [(row["customer_id"], row["probability"]) for row in rows] == [("ada", 0.7), ("bob", 0.5)]
-    assert rows[0]["reasons"][0] == {"rank": 1, "feature": "order", "value": 0.5, "contribution": 0.8}
+    assert rows[0]["reasons"][0] == {
+        "rank": 1,
+        "feature": "order",
+        "value": 0.5,
+        "contribution": 0.8,
+        "typical": 0.25,
+        "text": "half an order",
+    }
     assert rows[0]["scored_at"] == "2026-01-02T00:00:00.000Z"
     assert len(customers_at_risk(path, 1)) == 1
 

@@ -51,8 +51,10 @@ def test_a_score_is_stored_whole(writer: WarehouseWriter) -> None:
     ]  # fmt: skip
     assert rows_of(writer, "SELECT reasons, map_from_entries(source_offsets)['purchases/0'], other_horizons "
                    "FROM scores_history") == [
-        ([{"rank": 1, "feature": "order", "value": 0.5, "contribution": 0.8},
-          {"rank": 2, "feature": "days_since_order", "value": None, "contribution": 0.1}], 41, {"7": 0.1}),
+        ([{"rank": 1, "feature": "order", "value": 0.5, "contribution": 0.8, "typical": 0.25,
+           "text": "half an order"},
+          {"rank": 2, "feature": "days_since_order", "value": None, "contribution": 0.1, "typical": None,
+           "text": ""}], 41, {"7": 0.1}),
     ]  # fmt: skip
     assert rows_of(writer, 'SELECT score_id, orders_30d, days_since_order, "order" FROM features') == [
         ("ada-1", 2.0, None, 0.5)
