@@ -25,7 +25,7 @@ from models.churn.league import in_sample
 from models.churn.prior import Prior
 from models.churn.record import InvalidModel, ModelRecord
 from models.churn.rule import RuleLearner
-from models.churn.scaling import Column, Scaler, Transforms
+from models.churn.scaling import Column, Means, Transforms
 from models.churn.serving import ServingModel
 from models.evaluation import ProgressiveMetrics
 from models.features.base import Feature
@@ -73,7 +73,7 @@ class Learner:
         names = [feature.name for feature in features]
         self._rule_columns = initial_rule(names, label.kind).columns
         self._silence = [names.index(name) for name in self._rule_columns]
-        self._transforms, self._scaler = Transforms(features), Scaler(len(names))
+        self._transforms, self._means = Transforms(features), Means(len(names))
         self.contest = Contest(features, trainer)
         self._state = LearnerState(
             key=records.label_key(label.kind, self.horizon_days, label.gap_days),
@@ -138,7 +138,7 @@ class Learner:
         if in_sample(example.customer_id, example.as_of, self.horizon_days, self._label.snapshot_every_days):
             self.contest.compare(losses)
         self.contest.learn(x, label)
-        self._scaler.learn(self._transforms.apply(x))
+        self._means.learn(self._transforms.apply(x))
         state.rule.learn(silence, label)
         state.prior.learn(label)
         state.examples += 1
@@ -193,7 +193,7 @@ class Learner:
         """All that was learned as plain data, ready for JSON."""
         state = self._state
         state.contest = self.contest.state()
-        state.counts, state.means = self._scaler.counts.tolist(), self._scaler.means.tolist()
+        state.counts, state.means = self._means.counts.tolist(), self._means.means.tolist()
         plain: dict[str, Any] = msgspec.to_builtins(state)
         return plain
 
@@ -217,7 +217,7 @@ class Learner:
             learner.contest.load(state.contest, state.examples)
         except (msgspec.ValidationError, ValueError, KeyError, TypeError) as error:
             raise InvalidModel(f"checkpoint cannot be used: {error}") from error
-        learner._scaler.counts, learner._scaler.means = np.array(state.counts), np.array(state.means)
+        learner._means.counts, learner._means.means = np.array(state.counts), np.array(state.means)
         learner._state = state
         return learner
 
@@ -228,8 +228,8 @@ class Learner:
 
     def _typical(self) -> tuple[float | None, ...]:
         """Per column the raw value of its mean transformed value; None where none was known."""
-        usual = np.round(self._transforms.undo(self._scaler.means), 4).tolist()
-        return tuple(value if count else None for value, count in zip(usual, self._scaler.counts.tolist(), strict=True))
+        usual = np.round(self._transforms.undo(self._means.means), 4).tolist()
+        return tuple(value if count else None for value, count in zip(usual, self._means.counts.tolist(), strict=True))
 
 
 def _largest(values: Sequence[float | None]) -> float:

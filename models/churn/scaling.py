@@ -45,6 +45,24 @@ class Transforms:
         return np.where(self._identity, values, raw)
 
 
+class Means:
+    """Running means of transformed vectors, column by column; NaN counts as absent."""
+
+    def __init__(self, columns: int) -> None:
+        self.counts: Vector = np.zeros(columns)
+        self.means: Vector = np.zeros(columns)
+        self._ones = np.ones(columns)
+
+    def learn(self, x: Vector) -> None:
+        """Take one transformed vector into account."""
+        unknown = np.isnan(x)
+        self.counts += ~unknown
+        step = x - self.means
+        step /= np.maximum(self.counts, self._ones)
+        np.copyto(step, 0.0, where=unknown)
+        self.means += step
+
+
 class Scaler:
     """River's `StandardScaler` on whole vectors: running mean and population variance per column (Welford).
 

@@ -11,7 +11,7 @@ from river import base, compose, linear_model, optim, preprocessing
 from models.churn.calibration import sigmoid
 from models.churn.candidates.logistic import Logistic
 from models.churn.forms.linear import LinearScorer
-from models.churn.scaling import CLIP, Column, Scaler, Transforms
+from models.churn.scaling import CLIP, Column, Means, Scaler, Transforms
 from models.settings import TrainerSettings
 from tests.models.churn.samples import FEATURES, labels, vectors
 
@@ -76,6 +76,12 @@ def test_the_scaler_equals_the_batch_formulas() -> None:
     for row in x:
         scaler.learn(row)
 
+    means = Means(len(FEATURES))
+    for row in x:
+        means.learn(row)
+
+    assert means.means.tolist() == pytest.approx(scaler.means.tolist(), abs=1e-12)
+    assert means.counts.tolist() == scaler.counts.tolist()
     assert scaler.means.tolist() == pytest.approx(np.nanmean(x, axis=0).tolist(), abs=1e-12)
     assert scaler.deviations().tolist() == pytest.approx(np.nanstd(x, axis=0).tolist(), abs=1e-12)
 
