@@ -55,10 +55,11 @@ class Contender:
     """
 
     def __init__(
-        self, kind: str, features: Sequence[Feature], settings: TrainerSettings, seed: int, begun: int = 0
-    ) -> None:
+        self, kind: str, features: Sequence[Feature], label_kind: str, settings: TrainerSettings, seed: int,
+        begun: int = 0,
+    ) -> None:  # fmt: skip
         self.spec = CANDIDATES[kind]
-        self._candidate = self.spec.make(features, settings, seed)
+        self._candidate = self.spec.make(features, label_kind, settings, seed)
         self._state = ContenderState(
             kind=kind,
             seed=seed,

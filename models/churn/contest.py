@@ -59,12 +59,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Contest:
     """The league and its contenders by name; the rule is not among the latter but in the league."""
 
-    def __init__(self, features: Sequence[Feature], settings: TrainerSettings) -> None:
+    def __init__(self, features: Sequence[Feature], label_kind: str, settings: TrainerSettings) -> None:
         """All begin; raises ValueError when `trainer.candidates` names a model that does not exist."""
         unknown = [name for name in settings.candidates if name not in CANDIDATES]
         if unknown:
             raise ValueError(f"no candidates {unknown} (allowed: {sorted(CANDIDATES)})")
-        self._features, self._settings = features, settings
+        self._features, self._label_kind, self._settings = features, label_kind, settings
         self.contenders = {name: self._new(name, 0) for name in settings.candidates}
         self._state = ContestState(league=League.of(RULE, list(self.contenders)), rule_recent=RecentLoss())
 
@@ -178,7 +178,10 @@ class Contest:
         return recent.mean if recent.weight else math.inf
 
     def _new(self, name: str, number: int, begun: int = 0) -> Contender:
-        return Contender(name.partition(_FRESH)[0], self._features, self._settings, _SEED + number, begun)
+        return self._contender(name.partition(_FRESH)[0], _SEED + number, begun)
+
+    def _contender(self, kind: str, seed: int, begun: int) -> Contender:
+        return Contender(kind, self._features, self._label_kind, self._settings, seed, begun)
 
     # -- what is told and stored ---------------------------------------------------------------------
 
@@ -230,7 +233,7 @@ class Contest:
         self._state, self.contenders = state, {}
         for name, stored in state.contenders.items():
             if stored.kind in self._settings.candidates:
-                contender = Contender(stored.kind, self._features, self._settings, stored.seed, stored.begun)
+                contender = self._contender(stored.kind, stored.seed, stored.begun)
                 contender.load(stored)
                 self.contenders[name] = contender
             else:

@@ -74,7 +74,7 @@ class Learner:
         self._rule_columns = initial_rule(names, label.kind).columns
         self._silence = [names.index(name) for name in self._rule_columns]
         self._transforms, self._means = Transforms(features), Means(len(names))
-        self.contest = Contest(features, trainer)
+        self.contest = Contest(features, label.kind, trainer)
         self._state = LearnerState(
             key=records.label_key(label.kind, self.horizon_days, label.gap_days),
             feature_version=feature_version,

@@ -98,6 +98,21 @@ class Scaler:
         clipped: Vector = np.minimum(np.maximum(z, self._lowest), self._highest)
         return clipped
 
+    def learn_block(self, x: Vector) -> None:
+        """Take a block of transformed rows into account: the same as one by one, but for rounding (Chan et al. [^1]).
+
+        [^1]: Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
+        """
+        known = ~np.isnan(x)
+        counts = known.sum(axis=0, dtype=np.float64)
+        means = np.where(known, x, 0.0).sum(axis=0) / np.maximum(counts, self._ones)
+        squares = np.square(np.where(known, x - means, 0.0)).sum(axis=0)
+        apart = means - self.means
+        share = counts / np.maximum(self.counts + counts, self._ones)
+        self.squares += squares + np.square(apart) * self.counts * share
+        self.means += apart * share
+        self.counts += counts
+
     def deviations(self) -> Vector:
         """The standard deviation per column; 0 for one that never varied."""
         deviations: Vector = np.sqrt(self.squares / np.maximum(self.counts, 1.0))

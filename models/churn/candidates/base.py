@@ -55,10 +55,11 @@ class CandidateSpec(NamedTuple):
     """One kind of model.
 
     `early` says that it may be judged by predictions made when the label is known, as long as there are none that
-    were recorded at scoring time: only for models too small to learn customers by heart.
+    were recorded at scoring time: only for models too small to learn customers by heart. `make` takes the features, the
+    label kind, the settings and a seed.
     """
 
     name: str
     summary: str
     early: bool
-    make: Callable[[Sequence[Feature], TrainerSettings, int], Candidate]
+    make: Callable[[Sequence[Feature], str, TrainerSettings, int], Candidate]

@@ -73,9 +73,9 @@ class ForestState(msgspec.Struct, forbid_unknown_fields=True):
 class Forest:
     """Mondrian trees on transformed vectors, columns named by their place, oldest tree first."""
 
-    def __init__(self, features: Sequence[Feature], settings: TrainerSettings, seed: int) -> None:
-        """The settings have no part in it."""
-        del settings
+    def __init__(self, features: Sequence[Feature], label_kind: str, settings: TrainerSettings, seed: int) -> None:
+        """Label kind and settings have no part in it."""
+        del label_kind, settings
         self._columns = len(features)
         self._transforms = Transforms(features)
         self._random = random.Random(seed)

@@ -48,9 +48,9 @@ class LogisticState(msgspec.Struct, forbid_unknown_fields=True):
 class Logistic:
     """River's logistic regression fed with standardised vectors, and the average of its weights."""
 
-    def __init__(self, features: Sequence[Feature], settings: TrainerSettings, seed: int = 0) -> None:
-        """`seed` has no effect: nothing is drawn."""
-        del seed
+    def __init__(self, features: Sequence[Feature], label_kind: str, settings: TrainerSettings, seed: int = 0) -> None:
+        """It is the same for all label kinds, and for all seeds: nothing is drawn."""
+        del label_kind, seed
         self._columns = range(len(features))
         self._transforms = Transforms(features)
         self._scaler = Scaler(len(features))

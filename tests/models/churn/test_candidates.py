@@ -30,7 +30,7 @@ every = pytest.mark.parametrize("name", CANDIDATES)
 
 
 def fresh(name: str, seed: int = 1, features: tuple[Feature, ...] = FEATURES) -> Candidate:
-    return CANDIDATES[name].make(features, TRAINER, seed)
+    return CANDIDATES[name].make(features, LABEL.kind, TRAINER, seed)
 
 
 def taught(subject: Candidate, x: npt.NDArray[Any], drawn: Iterable[int]) -> Candidate:

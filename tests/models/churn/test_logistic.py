@@ -51,7 +51,7 @@ def river_row(row: np.ndarray) -> dict[str, float]:
 
 def both(count: int) -> tuple[Logistic, compose.Pipeline]:
     x = vectors(count)
-    learner, pipeline = Logistic(FEATURES, SETTINGS), river_pipeline(SETTINGS)
+    learner, pipeline = Logistic(FEATURES, "inactivity", SETTINGS), river_pipeline(SETTINGS)
     for row, label in zip(x, labels(x).tolist(), strict=True):
         learner.learn(row, label)
         pipeline.learn_one(river_row(row), bool(label))
@@ -89,7 +89,7 @@ def test_the_scaler_equals_the_batch_formulas() -> None:
 def test_averaged_weights_are_the_weighted_mean_of_the_blocks() -> None:
     """The published weights equal the slow mean: block k of n weighs k, as the share 2 / (n + 1) of the newest says."""
     x = vectors(320)
-    learner, blocks = Logistic(FEATURES, SETTINGS), []
+    learner, blocks = Logistic(FEATURES, "inactivity", SETTINGS), []
     for i, (row, label) in enumerate(zip(x, labels(x).tolist(), strict=True), start=1):
         learner.learn(row, label)
         if i % 16 == 0:
@@ -103,7 +103,7 @@ def test_averaged_weights_are_the_weighted_mean_of_the_blocks() -> None:
 
 def test_the_average_forgets() -> None:
     """After many blocks the newest one has a fixed share, so that the average follows drift."""
-    learner = Logistic(FEATURES, SETTINGS)
+    learner = Logistic(FEATURES, "inactivity", SETTINGS)
     x = vectors(160)
     drawn = labels(x).tolist()
     for row, label in zip(x, drawn, strict=True):
@@ -131,4 +131,6 @@ def test_an_absurd_value_cannot_throw_the_model_off() -> None:
 def test_a_state_of_other_size_is_refused(name: str) -> None:
     """Every list must have one entry per column."""
     with pytest.raises(ValueError, match="for 7 columns"):
-        Logistic(FEATURES, SETTINGS).load({**Logistic(FEATURES, SETTINGS).state(), name: [0.0]})
+        Logistic(FEATURES, "inactivity", SETTINGS).load(
+            {**Logistic(FEATURES, "inactivity", SETTINGS).state(), name: [0.0]}
+        )
