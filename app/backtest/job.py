@@ -18,6 +18,7 @@ import msgspec
 from app.backtest.predictions import PredictionFile
 from app.errors import AppError
 from app.progress import Report, progress
+from models.backtest.audit import Auditor
 from models.backtest.run import Backtest
 from models.backtest.sample import Sample
 from models.features import FEATURE_VERSION, FEATURES
@@ -36,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     every_s: float = DAY_S
     seed: int = 0
     predictions: str | None = None
+    audit: bool = False
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
     backtest: Backtest
     sample: Sample
+    auditor: Auditor | None
     predictions: int
     timings: Timings
     stopped: bool
@@ -71,7 +74,10 @@ def run_backtest(plan: Plan, settings: Settings, now: float) -> Done:
         opened = open_sources(plan.sources)
     except SourceError as error:
         raise AppError(str(error)) from None
-    backtest = Backtest(settings, FEATURES, FEATURE_VERSION, now=now, every_s=plan.every_s, end=plan.end)
+    auditor = Auditor(settings.label) if plan.audit else None
+    backtest = Backtest(
+        settings, FEATURES, FEATURE_VERSION, now=now, every_s=plan.every_s, end=plan.end, auditor=auditor
+    )
     sample = Sample(plan.begin, plan.seed)
     target = PredictionFile(Path(plan.predictions), FEATURE_VERSION) if plan.predictions else None
     rows, fault = 0, None
@@ -93,8 +99,14 @@ def run_backtest(plan: Plan, settings: Settings, now: float) -> Done:
             target.finish(backtest.customers, backtest.truth, backtest.known_until)
     timings = _timings(backtest.events, time.process_time() - cpu, time.monotonic() - wall)
     return Done(
-        backtest=backtest, sample=sample, predictions=rows, timings=timings, stopped=asked(), fault=fault
-    )  # fmt: skip
+        backtest=backtest,
+        sample=sample,
+        auditor=auditor,
+        predictions=rows,
+        timings=timings,
+        stopped=asked(),
+        fault=fault,
+    )
 
 
 def _timings(events: int, cpu_s: float, wall_s: float) -> Timings:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import AppError
-from models.backtest.run import Predictions
+from models.backtest.predictions import Predictions
 from models.backtest.truth import OUTCOMES, Truth
 
 _ROWS: Final = 100_000

@@ -7,12 +7,17 @@ import math
 import re
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.commands.base import Command, moment
 from app.errors import UsageError
 from models.settings import LabelSettings, Settings
+
+if TYPE_CHECKING:
+    from models.backtest.result import Result
 
 _INTERRUPTED = 130
 _DAY_S = 86_400.0
@@ -70,25 +75,51 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_longer, default=1.0, metavar="LENGTH", help="time between predictions (1d)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (0)")
     parser.add_argument("--predictions", metavar="PATH", help="write every prediction to this Parquet file")
+    parser.add_argument(
+        "--audit", action="store_true", help="look for leaks of the future; the exit status is 1 when one is found"
+    )
+    parser.add_argument("--json", metavar="PATH", help="write the result to this file")
+    parser.add_argument("--report", metavar="PATH", help="write the report to this file, one HTML page")
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
+    from app.backtest.assemble import assemble, write, write_json
     from app.backtest.job import Plan, run_backtest
     from app.backtest.told import lines
+
+    report_html = _reporter() if args.report else None
 
     if args.begin >= args.end:
         raise UsageError("--from is not before --to: nothing would be predicted")
     chosen = msgspec.structs.replace(settings, label=_chosen(args, settings.label))
     plan = Plan(
         sources=tuple(args.events), begin=args.begin, end=args.end, every_s=args.every * _DAY_S, seed=args.seed,
-        predictions=args.predictions,
+        predictions=args.predictions, audit=args.audit,
     )  # fmt: skip
     done = run_backtest(plan, chosen, time.time())
-    for line in lines(done):
+    result = assemble(done, plan, chosen)
+    if args.json:
+        write_json(args.json, result)
+    if report_html is not None:
+        write(args.report, report_html(result).encode())
+    for line in lines(result):
         print(line)
     if done.fault:
         print(f"ebbtide: {done.fault}", file=sys.stderr)
-    return _INTERRUPTED if done.stopped else 1 if done.fault else 0
+    if done.stopped:
+        return _INTERRUPTED
+    return 1 if done.fault or (result.audit is not None and not result.audit.clean) else 0
+
+
+def _reporter() -> Callable[[Result], str]:
+    """Before the run, so that a missing package is known at once."""
+    try:
+        from app.backtest.report.page import report_html
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"cannot draw a report: the package {error.name} is not installed; pip install 'ebbtide[report]'"
+        ) from None
+    return report_html
 
 
 def _chosen(args: argparse.Namespace, label: LabelSettings) -> LabelSettings:

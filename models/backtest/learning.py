@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Sequence
 
 from models.churn.learner import Learner
 from models.churn.serving import ServingModel
@@ -26,8 +24,7 @@ class Learning:
         self.learners: dict[float, Learner] = {}
         self._waiting: dict[float, WaitingRoom] = {}
         for days in horizons_of(label):
-            own = msgspec.structs.replace(label, horizon_days=days, other_horizons_days=())
-            self.learners[days] = Learner(features, feature_version, own, trainer)
+            self.learners[days] = Learner(features, feature_version, label, trainer, days)
             self._waiting[days] = WaitingRoom(trainer.max_waiting)
         self._taken = 0
 
@@ -41,12 +38,16 @@ class Learning:
         """Examples that are not learned yet, because their horizon has not passed."""
         return sum(map(len, self._waiting.values()))
 
-    def take(self, examples: Iterable[Example]) -> list[ServingModel]:
-        """Learn what is due with these; the models that are new by it, as the trainer would publish them."""
+    def take(self, examples: Iterable[Example], note: Callable[[Example], None]) -> list[ServingModel]:
+        """Learn what is due with these; the models that are new by it, as the trainer would publish them.
+
+        `note` is told of every example that is learned.
+        """
         changed: dict[float, None] = {}
         for example in examples:
             for due in self._waiting[example.horizon_days].add(example, self._taken):
                 self.learners[due.horizon_days].learn(due)
+                note(due)
                 changed[due.horizon_days] = None
             self._taken += 1
         return [self.learners[days].serving(self._taken - 1) for days in changed]

@@ -14,45 +14,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from models.backtest.audit import Auditor
 from models.backtest.learning import Learning
 from models.backtest.order import Ordered, Timed
+from models.backtest.predictions import Predictions
 from models.backtest.truth import Truth
 from models.churn.serving import ServingModel
 from models.engine import APPLIED, Engine
 from models.events.decode import decode
 from models.events.types import Event, Rejection
 from models.features.base import Feature
-from models.features.layout import DAY_S, NEVER, Array, Integers
+from models.features.layout import DAY_S, NEVER
 from models.labels import DECIDES, UNWILLING, LabelDefinition, horizons_of
 from models.look import Look
-from models.records import ModelRef
+from models.records import Example
 from models.settings import Settings
 
 #: Topics whose offsets are kept in columns.
 _SOURCES = ("clickstream/0", "purchases/0", "contact_center/0")
-
-
-class Predictions(NamedTuple):
-    """What one step said of every customer of the cohort for one horizon.
-
-    `customers` are places in `Backtest.customers`, rising; `features` are the rows as served.
-    """
-
-    as_of: float
-    horizon_days: float
-    customers: Integers
-    probability: Array
-    rule: Array
-    prior: Array
-    model: ModelRef
-    features: npt.NDArray[np.float32]
 
 
 class Backtest:
@@ -70,11 +54,13 @@ class Backtest:
         Step of the grid, which begins at midnight UTC.
     end
         Events at or after this time are not read, epoch seconds.
+    auditor
+        Is told of every event applied and every example learned.
     """
 
     def __init__(
         self, settings: Settings, features: Sequence[Feature], feature_version: str, *, now: float,
-        every_s: float = DAY_S, end: float = math.inf,
+        every_s: float = DAY_S, end: float = math.inf, auditor: Auditor | None = None,
     ) -> None:  # fmt: skip
         score = msgspec.structs.replace(settings.score, rescore_every_s=every_s)
         self._settings = msgspec.structs.replace(settings, score=score)
@@ -83,6 +69,7 @@ class Backtest:
         model = ServingModel.initial(features, feature_version, settings.label)
         self._engine = Engine(self._settings, model, _SOURCES)
         self._numbers: dict[str, int] = {}
+        self._auditor = auditor
         self._meaning = LabelDefinition(settings.label).meaning
         self.truth = Truth(settings.label)
         self._deciding: dict[tuple[str, int], tuple[str, float, bool]] = {}
@@ -91,8 +78,12 @@ class Backtest:
         self.events = 0
         self.refused: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
+        #: Events applied by name.
+        self.names: Counter[str] = Counter()
         self.newest = self.oldest = NEVER
         self.ordered: Ordered | None = None
+        #: Since when (epoch seconds) which kind of model served the first horizon.
+        self.served: list[tuple[float, str]] = []
         self._stopped = False
         self.cut = False
 
@@ -105,6 +96,11 @@ class Backtest:
     def model(self) -> ServingModel:
         """The model in use for the first horizon."""
         return self._engine.models.first
+
+    @property
+    def models(self) -> Mapping[float, ServingModel]:
+        """The models in use by horizon in days."""
+        return self._engine.models.models
 
     @property
     def known_until(self) -> float:
@@ -139,23 +135,26 @@ class Backtest:
             while event.time > clock:
                 yield from self._step(clock)
                 clock += self._every_s
-            self._apply(event, f"{one.topic}/0")
+            self._apply(event, f"{one.topic}/0", one.raw)
         if not math.isnan(clock):
             yield from self._step(clock)
         while self.cut and clock + self._every_s <= self._end:
             clock += self._every_s
             yield from self._step(clock)
 
-    def _apply(self, event: Event, source: str) -> None:
+    def _apply(self, event: Event, source: str, raw: bytes) -> None:
         offset = self._offsets[source]
         self._offsets[source] += 1
         outcome = self._engine.apply(event, source, offset)
         self.outcomes[outcome] += 1
         self.newest = max(self.newest, event.time)
         if outcome == APPLIED:
+            self.names[event.name] += 1
             bits = self._meaning(event.name, event.effect, event.cause)
             if bits & DECIDES:
                 self._deciding[source, offset] = event.customer_id, event.time, bool(bits & UNWILLING)
+            if self._auditor is not None:
+                self._auditor.event(event, raw, bits)
 
     def _step(self, clock: float) -> Iterator[Predictions]:
         engine = self._engine
@@ -166,9 +165,16 @@ class Backtest:
         fresh = engine.ids(np.arange(len(self._numbers), len(engine)))
         self._numbers.update(zip(fresh, range(len(self._numbers), len(engine)), strict=True))
         self._note_truth()
+        if not self.served or self.served[-1][1] != self.model.champion:
+            self.served.append((clock, self.model.champion))
         yield from _predictions(clock, horizons_of(self._settings.label), [look for look in looks if len(look.scored)])
-        for model in self.learning.take(example for look in looks for example in look.examples):
+        examples = (example for look in looks for example in look.examples)
+        for model in self.learning.take(examples, self._noted(clock)):
             engine.models.use(model)
+
+    def _noted(self, clock: float) -> Callable[[Example], None]:
+        auditor = self._auditor
+        return (lambda _: None) if auditor is None else (lambda example: auditor.learned(example, clock))
 
     def _note_truth(self) -> None:
         for poison in self._engine.poison:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.backtest.run import Predictions
+from models.backtest.predictions import Predictions
 from models.features.layout import DAY_S, NEVER, Array, Integers
 
 WEEK_S: Final = 7 * DAY_S
