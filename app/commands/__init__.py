@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from app.commands import backtest, bench, chaos, customer, demo, replay, role, settings, simulate, topics, up, verify
+from app.commands import (
+    backtest,
+    bench,
+    chaos,
+    customer,
+    demo,
+    model,
+    replay,
+    role,
+    settings,
+    simulate,
+    topics,
+    up,
+    verify,
+)
 from app.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -12,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     *simulate.COMMANDS,
     *replay.COMMANDS,
     *customer.COMMANDS,
+    *model.COMMANDS,
     *topics.COMMANDS,
     *bench.COMMANDS,
     *chaos.COMMANDS,

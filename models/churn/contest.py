@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -13,7 +12,7 @@ from models.churn.candidates import CANDIDATES
 from models.churn.contender import Contender, ContenderState, Losses, logit_of, loss_of
 from models.churn.forms import RULE
 from models.churn.forms.base import Matrix
-from models.churn.league import League
+from models.churn.league import League, Standing
 from models.features.base import Feature
 from models.records import Example
 from models.settings import TrainerSettings
@@ -36,24 +35,6 @@ class ContestState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     distrusted: list[str] = []
     rule_recent: RecentLoss
     contenders: dict[str, ContenderState] = {}
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the league table.
-
-    `recent_log_loss` is over about the last 2,000 examples, null before the first. `recorded` of the `judged` examples
-    were judged by predictions recorded at their time; `begun` is the number of examples before its first. `compared`
-    predictions are in its test against the champion, `evidence` is how far that has come (1: promoted).
-    """
-
-    name: str
-    alias: Literal["champion", "challenger"]
-    begun: int
-    judged: int
-    recorded: int
-    recent_log_loss: float | None
-    compared: int
-    evidence: float
 
 
 class Contest:

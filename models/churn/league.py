@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Literal
 
 import msgspec
 
@@ -114,6 +115,24 @@ class League(msgspec.Struct, forbid_unknown_fields=True):
         """The challenger to promote: of those whose capital reached 1 / `error` the one with the most."""
         name = max(self.tests, key=lambda one: self.tests[one].capital, default=None)
         return name if name is not None and self.tests[name].capital >= 1.0 / error else None
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the league table.
+
+    `recent_log_loss` is over about the last 2,000 examples, null before the first. `recorded` of the `judged` examples
+    were judged by predictions recorded at their time; `begun` is the number of examples before its first. `compared`
+    predictions are in its test against the champion, `evidence` is how far that has come (1: promoted).
+    """
+
+    name: str
+    alias: Literal["champion", "challenger"]
+    begun: int
+    judged: int
+    recorded: int
+    recent_log_loss: float | None
+    compared: int
+    evidence: float
 
 
 def in_sample(customer_id: str, as_of: float, horizon_days: float, every_days: float) -> bool:

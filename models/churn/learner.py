@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 
 from models.churn import record as records
-from models.churn.contest import Contest, ContestState, Standing
+from models.churn.contest import Contest, ContestState
 from models.churn.forms import PRIOR, RULE, Form
 from models.churn.forms.prior import PriorForm
 from models.churn.forms.rule import EDGES_DAYS, RuleForm, initial_rule
-from models.churn.league import in_sample
+from models.churn.league import Standing, in_sample
 from models.churn.prior import Prior
 from models.churn.record import InvalidModel, ModelRecord
 from models.churn.rule import RuleLearner

@@ -10,7 +10,7 @@ from models.churn.record import InvalidModel
 from models.churn.serving import ServingModel
 from models.churn.versions import Move, Versions
 from streams.chunks import Outgoing
-from streams.trainer.history import version_key
+from streams.history import version_key
 
 log = logging.getLogger(__name__)
 

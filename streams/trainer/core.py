@@ -5,7 +5,7 @@ What is published together, in this order:
 1. `<label>:version:<version>`: versions newly kept;
 2. `<label>:checkpoint`: all that was learned and the offset of the last record in it (`streams.trainer.checkpoint`);
 3. `<label>`: the model that scorers apply; its header `moved` counts the moves of what is served;
-4. `<label>:history`: how the models stand (`streams.trainer.history`);
+4. `<label>:history`: how the models stand (`streams.history`);
 5. deletions of what is kept no longer.
 
 They lie in one partition, so whoever has read a model has passed its checkpoint.
@@ -28,11 +28,12 @@ from models.records import Example
 from models.settings import Settings
 from models.state import message_digest
 from streams.chunks import Outgoing
+from streams.history import History, encode_history, history_key
 from streams.trainer import checkpoint as checkpoints
 from streams.trainer.archive import Archive
-from streams.trainer.history import History, encode_history, history_key
 from streams.trainer.reading import Read
 from streams.trainer.steering import Steering
+from streams.worker.model_feed import MOVED_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ LOST_WAITING = "lost_waiting"
 #: Examples among which a repeated one is noticed. A worker that is killed between writing examples and states writes
 #: the same examples again when it is back: at most what a few of its turns brought forth, with others' in between.
 REMEMBERED = 50_000
-MOVED_HEADER = "moved"
 
 
 class TrainerCore:
@@ -173,7 +173,8 @@ class TrainerCore:
         if reason is None and self._is_duplicate(example):
             reason = DUPLICATE
         if reason is not None:
-            self.skipped[reason] += bool(reason)
+            if reason:
+                self.skipped[reason] += 1
             return
         self.offset = offset
         self.unpublished += 1

@@ -35,6 +35,7 @@ from streams.worker.attic import Attic, AtticUnusable
 from streams.worker.clock import EventClock, WallClock
 from streams.worker.intake import Intake
 from streams.worker.keeper import Keeper
+from streams.worker.model_feed import Published, use_models
 from streams.worker.outbox import Outbox, Place
 from streams.worker.ownership import Ownership
 from streams.worker.pulse import Pulse
@@ -69,7 +70,7 @@ class Partition:
     """See the module's docstring. Made at assignment, dropped at revocation."""
 
     def __init__(
-        self, number: int, settings: Settings, services: Services, models: Callable[[], Iterable[ServingModel]],
+        self, number: int, settings: Settings, services: Services, models: Callable[[], Iterable[Published]],
         quiet: Callable[[str, float], bool],
     ) -> None:  # fmt: skip
         self.number = number
@@ -79,6 +80,7 @@ class Partition:
         self._settings = settings
         self._services = services
         self._models = models
+        self._moves: dict[str, int] = {}
         event_time = settings.worker.clock == "event"
         self._clock: EventClock | WallClock = EventClock(settings.score.rescore_every_s) if event_time else WallClock()
         self._aligner = Aligner(TOPICS, settings.worker.align_idle_s if event_time else 0.0, time.time, quiet)
@@ -164,8 +166,7 @@ class Partition:
         progress(0, 0)
         recovery = Recovery(self._settings.broker, self.engine, self._ownership, services.keeper, self._attic, progress)
         await recovery.run()
-        for model in self._models():
-            self.engine.models.use(model)
+        use_models(self._models(), self.engine.models, self._moves)
         self._clock.resume(recovery.clock)
         self._retold = bool(recovery.retold)
         self._outbox.durable_until = self.engine.newest_snapshot
@@ -198,7 +199,8 @@ class Partition:
     async def _turn(self) -> bool:
         """One turn; True if there may be more to do at once."""
         started, self._turned_at = time.perf_counter(), time.monotonic()
-        self._take_model()
+        if use_models(self._models(), self.engine.models, self._moves) and self._clock.runs_alone:
+            self.engine.recheck_all()
         for topic in self._aligner.idle(self._settings.worker.align_idle_s):
             self.engine.idle(f"{topic}/{self.number}")
         items, done = self._aligner.take(_TURN_EVENTS)
@@ -278,11 +280,6 @@ class Partition:
         self.engine.durable_until = self._outbox.durable_until
         if self.engine.holds_ready:
             self._wake.set()
-
-    def _take_model(self) -> None:
-        switched = [self.engine.models.use(model) for model in self._models()]
-        if any(switched) and self._clock.runs_alone:
-            self.engine.recheck_all()
 
     # -- durability ----------------------------------------------------------------------------------
 

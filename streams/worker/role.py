@@ -10,7 +10,6 @@ from typing import Any, cast
 from faust.types import TP
 
 from models.churn.record import label_key
-from models.churn.serving import ServingModel
 from models.labels import horizons_of
 from models.settings import Settings
 from streams.chunks import BatchProducer, Chunk, ChunkApp, chunk_app, chunk_topic, run_app
@@ -20,7 +19,7 @@ from streams.topics import topic_name
 from streams.worker.changelog import LogWatch
 from streams.worker.intake import Intake
 from streams.worker.keeper import Keeper
-from streams.worker.model_feed import ModelFeed
+from streams.worker.model_feed import ModelFeed, Published
 from streams.worker.partition import TOPICS, Partition, Services
 from streams.worker.pulse import Pulse
 from streams.worker.signals import WorkerSignals
@@ -47,7 +46,7 @@ class Worker:
         self._services = Services(
             self._producer, self._intake, self._signals, self._keeper, self._pulse, self._watch.ends
         )
-        self._models: dict[str, ServingModel] = {}
+        self._models: dict[str, Published] = {}
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._logical = {topic_name(settings.broker, logical): logical for logical in TOPICS}
         self._app: ChunkApp | None = None
@@ -152,9 +151,10 @@ class Worker:
             lag = {(self._logical[tp.topic], tp.partition): records for tp, records in self.lag().items()}
             self._signals.tick(lag, joined=self._joined and self._app is not None and self._app.in_touch())
 
-    def _use_model(self, model: ServingModel) -> None:
-        log.info("serving model %s (%s)", model.version, model.champion)
-        self._models[model.key] = model
+    def _use_model(self, published: Published) -> None:
+        model = published.model
+        log.info("serving model %s (%s), move %d", model.version, model.champion, published.move)
+        self._models[model.key] = published
 
     async def _guard(self, work: Any) -> None:
         try:

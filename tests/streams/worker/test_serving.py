@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 import orjson
 
+from models.churn.control import Control
+from models.churn.serving import ServingModel
 from models.engine import Engine
+from models.features import FEATURE_VERSION, FEATURES
+from models.forecast import Forecaster
 from models.records import Score
-from models.settings import BrokerSettings
+from models.settings import BrokerSettings, ScoreSettings
 from streams.chunks import Outgoing
-from streams.topics import MODEL, PURCHASES, QUARANTINE, SCORES
+from streams.steer import command, read_models
+from streams.topics import EXAMPLES, MODEL, PURCHASES, QUARANTINE, SCORES
+from streams.worker.model_feed import Published, use_models
 from tests.streams.trainer.samples import HASTY, LABEL, Subject, encoded, records
-from tests.streams.worker.test_worker import START, keyed, read_all, running, send, settings_for, settled
+from tests.streams.trainer.test_role import running as trainer_running
+from tests.streams.worker.test_worker import START, keyed, read_all, running, send, settings_for, settled, until
 
 
 def order(customer: str, second: int) -> tuple[str, dict[str, Any]]:
@@ -56,6 +64,63 @@ def test_a_published_model_is_served_and_a_broken_one_is_refused(broker: BrokerS
         assert served.reasons
 
     asyncio.run(scenario())
+
+
+def test_a_rollback_reaches_the_workers_and_scores_everybody_again(broker: BrokerSettings) -> None:
+    """Without any event all customers are told anew by the version that was gone back to, and again after `auto`."""
+
+    async def scenario() -> tuple[set[str], list[set[str]]]:
+        settings = msgspec.structs.replace(
+            settings_for(broker, "wall"), label=LABEL, trainer=HASTY, score=ScoreSettings(min_change=0.0)
+        )
+        now = time.time()
+        orders = [
+            ("purchases", event | {"timestamp": now - 3600.0}) for _, event in (order(f"c{i}", i) for i in range(40))
+        ]
+        async with trainer_running(settings) as trained, running(settings) as (worker, _):
+            await send(broker, [(EXAMPLES, 0, Outgoing(b"c", value)) for value in encoded(1300)])
+            await until(lambda: trained.status.get("served") == "logistic")
+            await send(broker, keyed(orders))
+            await settled(worker)
+
+            async def told_by(name: str) -> set[str]:
+                """The versions of the scores that all customers were last told, once they are of that model."""
+                while True:
+                    newest = {score.customer_id: score.model for score in await scores(broker)}
+                    if len(newest) == 40 and {model.name for model in newest.values()} == {name}:
+                        return {model.version for model in newest.values()}
+                    await asyncio.sleep(0.1)
+
+            async with asyncio.timeout(60):
+                await told_by("logistic")
+                seen = []
+                for action, name in (("rollback", "rule"), ("auto", "logistic")):
+                    answer = await command(settings.broker, Control(control=action, key="inactivity-30d"), 30.0)  # type: ignore[arg-type]
+                    assert answer is not None
+                    assert answer.done
+                    seen.append(await told_by(name))
+                told = await read_models(settings.broker, "inactivity-30d")
+        assert told is not None
+        return {one.version for one in told.history.versions.kept if one.champion == "rule"}, seen
+
+    kept, (rolled_back, after) = asyncio.run(scenario())
+
+    assert len(rolled_back) == 1
+    assert rolled_back <= kept
+    assert len(after) == 1
+
+
+def test_a_move_within_one_kind_of_model_is_a_move() -> None:
+    """Whoever is told of a pinned version of the same kind scores again; a grown model alone is no reason to."""
+    label = msgspec.structs.replace(LABEL, other_horizons_days=(7.0,))
+    first, second = (ServingModel.initial(FEATURES, FEATURE_VERSION, label, days) for days in (30.0, 7.0))
+    models, moves = Forecaster(label, first, {7.0: second}), dict[str, int]()
+    said = [
+        use_models([Published(first, move), Published(second, other)], models, moves)
+        for move, other in ((3, 0), (3, 0), (4, 0), (4, 1), (4, 1))
+    ]
+
+    assert said == [False, False, True, True, False]
 
 
 def test_a_defect_of_ours_on_one_event_goes_to_quarantine_and_the_worker_goes_on(

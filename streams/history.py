@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from models.churn.contest import Standing
 from models.churn.control import Answer
+from models.churn.league import Standing
 from models.churn.versions import Versions
 
 
