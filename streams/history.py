@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.churn.alarms import Alarm
 from models.churn.control import Answer
 from models.churn.league import Standing
 from models.churn.versions import Versions
@@ -16,7 +17,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a history record.
 
     `served` is the version on topic `model`, `champion` the league's first, `clock` the event time up to which
-    examples were learned (epoch seconds, null before the first). `answers` are those to the last commands.
+    examples were learned (epoch seconds, null before the first). `answers` are those to the last commands, `drift` the
+    last alarms.
     """
 
     format: int = 1
@@ -32,6 +34,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     clock: float | None
     standings: tuple[Standing, ...]
+    drift: tuple[Alarm, ...] = ()
     versions: Versions
     answers: tuple[Answer, ...]
 

@@ -29,6 +29,11 @@ class Losses(NamedTuple):
     recorded: float | None
     late: float | None
 
+    @property
+    def known(self) -> float | None:
+        """The recorded one, or else the late one."""
+        return self.late if self.recorded is None else self.recorded
+
 
 class ContenderState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A contender as plain data. `begun` is the number of examples that were learned before its first."""

@@ -59,6 +59,11 @@ class Contest:
         """Why it became that; empty for the rule of the beginning."""
         return self._state.why
 
+    @property
+    def fresh(self) -> list[Contender]:
+        """The challengers that were begun anew."""
+        return [one for name, one in self.contenders.items() if _FRESH in name and name != self.champion]
+
     # -- examples ------------------------------------------------------------------------------------
 
     def judge(self, example: Example, x: Matrix, rule_now: float, *, enough: bool) -> dict[str, Losses]:

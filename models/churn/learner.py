@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from models.churn import record as records
+from models.churn.alarms import Alarm, Alarms
 from models.churn.contest import Contest, ContestState
 from models.churn.forms import PRIOR, RULE, Form
 from models.churn.forms.prior import PriorForm
@@ -27,13 +28,16 @@ from models.churn.record import InvalidModel, ModelRecord
 from models.churn.rule import RuleLearner
 from models.churn.scaling import Column, Means, Transforms
 from models.churn.serving import ServingModel
+from models.churn.waiting import due_at
 from models.evaluation import ProgressiveMetrics
 from models.features.base import Feature
 from models.records import Example
-from models.settings import LabelSettings, TrainerSettings
+from models.settings import DriftSettings, LabelSettings, TrainerSettings
 
 PREDICTORS = ("emitted", "rule", "prior")
-FORMAT = 3
+FORMAT = 4
+#: So long a challenger that was begun anew is left in peace by further alarms.
+_GRACE_EXAMPLES = 2_000
 
 
 class LearnerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +55,7 @@ class LearnerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     means: list[float]
     metrics: dict[str, ProgressiveMetrics]
     contest: ContestState
+    alarms: Alarms
 
 
 class Learner:
@@ -58,7 +63,7 @@ class Learner:
 
     def __init__(
         self, features: Sequence[Feature], feature_version: str, label: LabelSettings, trainer: TrainerSettings,
-        horizon_days: float | None = None,
+        horizon_days: float | None = None, drift: DriftSettings | None = None,
     ) -> None:  # fmt: skip
         """A learner of one horizon of the label, its first one if none is given.
 
@@ -85,6 +90,9 @@ class Learner:
             means=[],
             metrics={name: ProgressiveMetrics() for name in PREDICTORS},
             contest=self.contest.state(),
+            alarms=Alarms.of(
+                (drift or DriftSettings()).alarms_per_month, max(1.0, self.horizon_days / label.snapshot_every_days)
+            ),
         )
 
     @property
@@ -135,6 +143,7 @@ class Learner:
         silence = _largest([example.features[column] for column in self._silence])
         rule_now = state.rule.probability(silence, state.prior.probability)
         losses = self.contest.judge(example, x, rule_now, enough=self._enough())
+        alarm = state.alarms.watch(due_at(example), label, losses[self.champion].known)
         if in_sample(example.customer_id, example.as_of, self.horizon_days, self._label.snapshot_every_days):
             self.contest.compare(losses)
         self.contest.learn(x, label)
@@ -143,8 +152,13 @@ class Learner:
         state.prior.learn(label)
         state.examples += 1
         state.positives += label
+        before = self.champion
         if self._enough():
             self.contest.decide()
+        if self.champion != before:
+            state.alarms.new_champion()
+        if alarm is not None:
+            self._alarmed(alarm)
 
     def serving(self, offset: int, champion: str | None = None) -> ServingModel:
         """The model to publish. `offset` is that of the last record read. `champion`: another one than the league's."""
@@ -200,7 +214,7 @@ class Learner:
     @classmethod
     def restore(
         cls, plain: Mapping[str, Any], features: Sequence[Feature], feature_version: str, label: LabelSettings,
-        trainer: TrainerSettings, horizon_days: float | None = None,
+        trainer: TrainerSettings, horizon_days: float | None = None, drift: DriftSettings | None = None,
     ) -> Learner:  # fmt: skip
         """A learner that goes on where `checkpoint` was taken.
 
@@ -210,7 +224,7 @@ class Learner:
             When the checkpoint is malformed, holds a number that is not finite, or is of another label or of other
             features.
         """
-        learner = cls(features, feature_version, label, trainer, horizon_days)
+        learner = cls(features, feature_version, label, trainer, horizon_days, drift)
         try:
             state = msgspec.convert(plain, LearnerState)
             _check(plain, state, learner._state, len(features))
@@ -220,6 +234,18 @@ class Learner:
         learner._means.counts, learner._means.means = np.array(state.counts), np.array(state.means)
         learner._state = state
         return learner
+
+    @property
+    def alarms(self) -> Alarms:
+        """Drift of the examples."""
+        return self._state.alarms
+
+    def _alarmed(self, alarm: Alarm) -> None:
+        """Let a challenger begin that knows nothing of what was before, unless one has just begun, or none may."""
+        just = any(0 < self.examples - one.facts.begun < _GRACE_EXAMPLES for one in self.contest.fresh)
+        can = self._settings.max_fresh and self.contest.contenders and self._enough() and not just
+        name = self.contest.begin_fresh(self.examples) if can else ""
+        self._state.alarms.note(msgspec.structs.replace(alarm, challenger=name))
 
     def _enough(self) -> bool:
         state, settings = self._state, self._settings

@@ -61,7 +61,7 @@ class TrainerCore:
         """A trainer of one horizon of the label, its first one if none is given."""
         self._settings = settings
         self._features, self._feature_version, self._horizon_days = features, feature_version, horizon_days
-        learner = Learner(features, feature_version, settings.label, settings.trainer, horizon_days)
+        learner = Learner(features, feature_version, settings.label, settings.trainer, horizon_days, settings.drift)
         self.key = learner.key
         self.steering = Steering(learner, Archive(self.key, settings.trainer.keep_versions), features)
         self.offset = -1
@@ -103,7 +103,7 @@ class TrainerCore:
                 found, plain = checkpoints.read(raw, records)
                 learner = Learner.restore(
                     plain, self._features, self._feature_version, self._settings.label, self._settings.trainer,
-                    self._horizon_days,
+                    self._horizon_days, self._settings.drift,
                 )  # fmt: skip
             except InvalidModel as error:
                 log.error("passed over a checkpoint of %d bytes: %s", len(raw), error)
@@ -267,6 +267,7 @@ class TrainerCore:
             waiting=waiting,
             clock=self._clock(),
             standings=tuple(learner.standings()),
+            drift=tuple(learner.alarms.last),
             versions=self.steering.versions,
             answers=tuple(self.steering.answers),
         )

@@ -34,6 +34,7 @@ class TrainerSignals:
             "model_served", "1 for what is served now, 0 for all others.", ("label", "model")
         )
         self._moves = telemetry.counter("model_moves_total", "Changes of what is served.", ("label",))
+        self._alarms = telemetry.counter("drift_alarms_total", "Alarms that labels or losses changed.", ("label",))
         self._loss = telemetry.gauge(
             "model_log_loss", "Log loss of each model, about the last 2,000 examples.", ("label", "model")
         )
@@ -48,12 +49,14 @@ class TrainerSignals:
         }
         self._counted: tuple[Counter[int], Counter[str]] = (Counter(), Counter())
         self._moved: dict[str, int] = {}
+        self._raised: dict[str, int] = {}
         self._shown: set[tuple[str, str]] = set()
 
     def restored(self, group: TrainerGroup) -> None:
         """A group took over: its counters start at 0, its figures where the checkpoints left them."""
         self._counted = (Counter(), Counter())
         self._moved = {core.key: core.steering.versions.moved for core in group.cores}
+        self._raised = {core.key: core.learner.alarms.raised for core in group.cores}
         self._show(group)
 
     def reading(self) -> None:
@@ -114,6 +117,9 @@ class TrainerSignals:
         key, moved, pinned = core.key, core.steering.versions.moved, bool(core.steering.versions.pinned)
         self._moves.labels(key).inc(max(0, moved - self._moved.get(key, 0)))
         self._moved[key] = moved
+        raised = core.learner.alarms.raised
+        self._alarms.labels(key).inc(max(0, raised - self._raised.get(key, 0)))
+        self._raised[key] = raised
         table = core.learner.standings()
         for one in table:
             self._served.labels(key, one.name).set(float(one.alias == "champion" and not pinned))
@@ -134,6 +140,7 @@ def _standing(core: TrainerCore) -> dict[str, Any]:
         "waiting": len(core.waiting),
         "moves": versions.moved,
         "last_moves": [msgspec.to_builtins(move) for move in versions.moves[-5:]],
+        "drift": [msgspec.to_builtins(alarm) for alarm in learner.alarms.last[-5:]],
         "ece": learner.metrics().get("ece_emitted"),
         "models": [msgspec.to_builtins(one) for one in learner.standings()],
     }

@@ -307,7 +307,7 @@ def test_a_fresh_challenger_knows_only_what_comes() -> None:
 
 
 def test_a_fresh_challenger_takes_over_after_a_drift() -> None:
-    """When the law turns round it beats the old champion of its own kind, and is served under its own name."""
+    """When the law turns round it beats the old champion of its own kind, though alarms are raised meanwhile."""
     subject = lived(examples(6000))
     subject.contest.begin_fresh(subject.examples)
     turned = [msgspec.structs.replace(item, label=1 - item.label) for item in examples(6000, seed=31)]
