@@ -59,7 +59,10 @@ class Engine:
     `sources` names up to four `topic/partition` whose offsets are kept in columns; others cost more.
     """
 
-    def __init__(self, settings: Settings, model: ServingModel, sources: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, settings: Settings, model: ServingModel, sources: tuple[str, ...] = (), ledger: Ledger | None = None
+    ) -> None:
+        """`ledger` keeps the predictions that wait for the truth; in the customers' states if none is given."""
         others = horizons_of(settings.label)[1:]
         self.models = Forecaster(
             settings.label, model,
@@ -78,7 +81,7 @@ class Engine:
         label = LabelDefinition(settings.label)
         self._table = Table()
         self._guards = Guards(sources)
-        ledger = Ledger(label)
+        ledger = Ledger(label) if ledger is None else ledger
         self._teller = Teller(settings, sources)
         self._turn = Turn(label, ledger, self.poison)
         self._touched: set[int] = set()

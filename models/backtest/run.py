@@ -21,6 +21,7 @@ import numpy as np
 
 from models.backtest.audit import Auditor
 from models.backtest.learning import Learning
+from models.backtest.ledger import ColumnLedger
 from models.backtest.order import Ordered, Timed
 from models.backtest.predictions import Predictions
 from models.backtest.truth import Truth
@@ -67,11 +68,17 @@ class Backtest:
         self._every_s, self._end, self._now = every_s, end, now
         self.learning = Learning(self._settings, features, feature_version)
         model = ServingModel.initial(features, feature_version, settings.label)
-        self._engine = Engine(self._settings, model, _SOURCES)
+        definition = LabelDefinition(settings.label)
+        self._ledger = ColumnLedger(definition) if ColumnLedger.fits(settings.label) else None
+        self._engine = Engine(self._settings, model, _SOURCES, self._ledger)
         self._numbers: dict[str, int] = {}
+        #: The id of each customer number.
+        self.customers: list[str] = []
         self._auditor = auditor
-        self._meaning = LabelDefinition(settings.label).meaning
-        self.truth = Truth(settings.label)
+        self._meaning = definition.meaning
+        self.truth, self._recent = Truth(settings.label), Truth(settings.label)
+        longest = settings.label.gap_days + max(horizons_of(settings.label))
+        self._reach_s = longest * DAY_S + every_s
         self._deciding: dict[tuple[str, int], tuple[str, float, bool]] = {}
         self._offsets: Counter[str] = Counter()
         #: Events read; why some were refused by the decoder; what the engine made of the others.
@@ -86,11 +93,6 @@ class Backtest:
         self.served: list[tuple[float, str]] = []
         self._stopped = False
         self.cut = False
-
-    @property
-    def customers(self) -> Sequence[str]:
-        """The id of each customer number."""
-        return list(self._numbers)
 
     @property
     def model(self) -> ServingModel:
@@ -163,12 +165,15 @@ class Backtest:
             looks.append(engine.look(clock))
         # Nobody is evicted, so rows of the engine are never given to another customer.
         fresh = engine.ids(np.arange(len(self._numbers), len(engine)))
+        self.customers += fresh
         self._numbers.update(zip(fresh, range(len(self._numbers), len(engine)), strict=True))
-        self._note_truth()
+        touched = self._note_truth(clock)
         if not self.served or self.served[-1][1] != self.model.champion:
             self.served.append((clock, self.model.champion))
         yield from _predictions(clock, horizons_of(self._settings.label), [look for look in looks if len(look.scored)])
-        examples = (example for look in looks for example in look.examples)
+        examples: Iterable[Example] = (_as_sent(example) for look in looks for example in look.examples)
+        if self._ledger is not None:
+            examples = self._ledger.examples(clock, self._recent, touched, self.customers)
         for model in self.learning.take(examples, self._noted(clock)):
             engine.models.use(model)
 
@@ -176,15 +181,26 @@ class Backtest:
         auditor = self._auditor
         return (lambda _: None) if auditor is None else (lambda example: auditor.learned(example, clock))
 
-    def _note_truth(self) -> None:
+    def _note_truth(self, clock: float) -> list[int]:
+        """Look the events of this step up from now on; whose they were."""
         for poison in self._engine.poison:
             self._deciding.pop((poison.source, poison.offset), None)
             self.outcomes[APPLIED] -= 1
             self.refused["internal_error"] += 1
         self._engine.poison.clear()
-        for customer_id, time, unwilling in self._deciding.values():
-            self.truth.add(self._numbers[customer_id], time, unwilling=unwilling)
+        noted = [(self._numbers[who], time, unwilling) for who, time, unwilling in self._deciding.values()]
         self._deciding.clear()
+        self._recent.forget(clock - self._reach_s)
+        for number, time, unwilling in noted:
+            self.truth.add(number, time, unwilling=unwilling)
+            self._recent.add(number, time, unwilling=unwilling)
+        return sorted({number for number, _, _ in noted})
+
+
+def _as_sent(example: Example) -> Example:
+    """What is not known is null on the topic."""
+    features = tuple(None if value is None or math.isnan(value) else value for value in example.features)
+    return msgspec.structs.replace(example, features=features)
 
 
 def _predictions(clock: float, horizons: Sequence[float], looks: list[Look]) -> Iterator[Predictions]:

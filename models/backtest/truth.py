@@ -37,6 +37,15 @@ class Marks:
         self._customers.append(customer)
         self._times.append(time)
 
+    def forget(self, before: float) -> None:
+        """Forget what happened before a time (epoch seconds)."""
+        times = np.array(self._times)
+        kept = times >= before
+        if not kept.all():
+            self._index = None
+            self._customers = array("i", np.array(self._customers, dtype=np.int32)[kept].tobytes())
+            self._times = array("d", times[kept].tobytes())
+
     def next_after(self, customers: Integers, moments: Array) -> Array:
         """The first time after each moment that it happened to each customer; infinite if it did not."""
         if not len(self):
@@ -72,6 +81,11 @@ class Truth:
     def add(self, customer: int, time: float, *, unwilling: bool = False) -> None:
         """An activity, or a leave that the customer wanted or not, at a time in epoch seconds."""
         (self._unwilling if unwilling else self._deciding).add(customer, time)
+
+    def forget(self, before: float) -> None:
+        """Forget what happened before a time (epoch seconds)."""
+        self._deciding.forget(before)
+        self._unwilling.forget(before)
 
     def outcomes(self, customers: Integers, as_of: Array, horizon_days: float, known_until: float) -> Codes:
         """What became of predictions made at `as_of` (epoch seconds), as far as events up to `known_until` tell.

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 
+from models.backtest.ledger import ColumnLedger
 from models.backtest.run import Backtest
 from models.backtest.truth import OUTCOMES
 from models.churn.learner import Learner
@@ -16,6 +19,7 @@ from models.events.catalog import PURCHASES
 from models.events.decode import decode
 from models.events.types import Event
 from models.features import FEATURE_VERSION, FEATURES
+from models.records import Example
 from models.settings import LabelSettings, Settings, TrainerSettings
 from models.simulator import SimulatorSettings, simulate
 from streams.sources.event import SourceEvent
@@ -57,7 +61,8 @@ def worker_path(chosen):
         found = []
         while True:
             done = engine.flush(at, at)
-            found += done.examples
+            # As they travel: what is unknown is null on the topic.
+            found += [msgspec.json.decode(msgspec.json.encode(one), type=Example) for one in done.examples]
             told.update({(score.customer_id, at): score.probability for score in done.scores if score.eligible})
             if not engine.has_due(at):
                 break
@@ -100,28 +105,72 @@ def test_a_backtest_says_what_the_live_roles_would_say():
     assert examples
 
 
-@pytest.mark.parametrize("kind", ["cancellation", "inactivity"])
-def test_labels_looked_up_are_those_that_the_engine_settles(kind):
-    """For the predictions that the engine keeps, the lookup finds the label that its own ledger gives."""
-    chosen = settings(kind, activity_events=("page", "Order Completed"))
+def examples_of(chosen, events, monkeypatch, *, columns):
+    """The examples of a run with the ledger of the backtest, or with the one of the worker."""
+    monkeypatch.setattr(ColumnLedger, "fits", staticmethod(lambda _: columns))
     run = Backtest(chosen, FEATURES, FEATURE_VERSION, now=START + 1000 * DAY)
-    settled, take = [], run.learning.take
+    found, take = [], run.learning.take
 
     def noted(examples):
         for one in examples:
-            settled.append(one)
+            found.append(one)
             yield one
 
     run.learning.take = lambda examples, note: take(noted(examples), note)
-    list(run.run(simulate(SHOP)))
-    number = {customer: place for place, customer in enumerate(run.customers)}
+    list(run.run(events))
+    return found
 
-    customers = np.array([number[one.customer_id] for one in settled])
-    as_of = np.array([one.as_of for one in settled])
-    outcomes = run.truth.outcomes(customers, as_of, 14.0, math.inf)
 
-    assert run.truth.labels(outcomes).tolist() == [one.label for one in settled]
-    assert {0, 1} == {one.label for one in settled}
+def leaving(customer, day, name, **properties):
+    raw = json.loads(order(customer, day).raw)
+    body = raw | {"event": name, "messageId": f"{customer} {day} {name}", "properties": properties}
+    return SourceEvent(PURCHASES, customer, START + day * DAY, json.dumps(body).encode())
+
+
+def coming_and_going():
+    """Customers who leave, some of them because a payment failed, and come back, at all hours."""
+    chance, told = Random(5), []
+    for customer in (f"c{number}" for number in range(40)):
+        day = chance.uniform(0, 3)
+        while day < 70:
+            told.append(order(customer, day))
+            if chance.random() < 0.15:
+                cause = {"reason": "payment_failed"} if chance.random() < 0.4 else {}
+                told.append(leaving(customer, day + chance.choice([0.5, 3.0, 9.0]), "Subscription Cancelled", **cause))
+            day += chance.choice([0.25, 2.0, 5.0, 16.0])
+    return sorted(told, key=lambda one: one.time)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {},
+        {"gap_days": 3.0},
+        {"other_horizons_days": (7.0, 21.0)},
+        {"involuntary": "churn", "gap_days": 1.5},
+        {"snapshot_every_days": 1.0, "max_pending": 30},
+    ],
+)
+@pytest.mark.parametrize("kind", ["cancellation", "inactivity"])
+def test_examples_are_those_of_the_workers_ledger(kind, label, monkeypatch):
+    """Looked up in columns or settled in every customer's state: the same examples, labels and times, in one order."""
+    chosen = settings(kind, **label)
+
+    found = examples_of(chosen, coming_and_going(), monkeypatch, columns=True)
+
+    assert found == examples_of(chosen, coming_and_going(), monkeypatch, columns=False)
+    assert len(found) > 100
+    assert {0, 1} == {one.label for one in found}
+
+
+@pytest.mark.parametrize(
+    ("horizon", "max_pending", "fits"), [(30.0, 8, True), (56.0, 8, True), (57.0, 8, False), (90.0, 13, True)]
+)
+def test_the_worker_s_ledger_is_used_where_it_would_keep_fewer_predictions(horizon, max_pending, fits):
+    """The ledger in columns knows no limit, so it stands in only where the limit changes nothing."""
+    label = LabelSettings(horizon_days=horizon, max_pending=max_pending)
+
+    assert ColumnLedger.fits(label) == fits
 
 
 def test_every_customer_of_the_cohort_is_predicted_every_day():
