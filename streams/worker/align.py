@@ -7,9 +7,12 @@ Order within a topic is never changed, so offsets of one source stay monotone.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from models.events.types import Event
 
@@ -17,7 +20,7 @@ from models.events.types import Event
 _AHEAD, _FEW = 7, 3
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, gc=False):
     """An event to apply: where it was first read (`topic/partition`, offset), and the record it came in.
 
     `time` is the stream time in epoch seconds: the event's own, unless it is stamped ahead of most that follow.
@@ -31,20 +34,25 @@ class Item(NamedTuple):
 
 
 class Batch:
-    """A decoded chunk: its events in offset order. `faust_event` is what to acknowledge when all is durable."""
+    """A decoded chunk: its events in offset order. `faust_event` is what to acknowledge when all is durable.
 
-    __slots__ = ("_items", "faust_event", "taken", "topic")
+    It sets the stream times of its items.
+    """
 
-    def __init__(self, topic: str, faust_event: Any, events: Iterable[tuple[Event, str, int, Any]] = ()) -> None:
+    __slots__ = ("_in_order", "_items", "_times", "faust_event", "taken", "topic")
+
+    def __init__(self, topic: str, faust_event: Any, items: Iterable[Item] = ()) -> None:
         self.topic = topic
         self.faust_event = faust_event
         self.taken = 0
-        found = list(events)
-        times = [event.time for event, *_ in found]
+        self._items = list(items)
+        self._times = [item.event.time for item in self._items]
         # Nearly all chunks are in order of time, and then no event is ahead of those that follow.
-        if times != sorted(times):
-            times = [_stream_time(times, i) for i in range(len(times))]
-        self._items = [Item(time, *one) for time, one in zip(times, found, strict=True)]
+        self._in_order = self._times == sorted(self._times)
+        if not self._in_order:
+            self._times = [_stream_time(self._times, i) for i in range(len(self._times))]
+            for item, time in zip(self._items, self._times, strict=True):
+                item.time = time
 
     def __len__(self) -> int:
         return len(self._items)
@@ -58,6 +66,15 @@ class Batch:
     def exhausted(self) -> bool:
         """Whether all items are taken."""
         return self.taken == len(self._items)
+
+    def take(self, until: float, limit: int) -> list[Item]:
+        """The next items, at most `limit`, up to the first that is later than `until`."""
+        first, last = self.taken, min(self.taken + limit, len(self._items))
+        if self._in_order:
+            self.taken = bisect_right(self._times, until, first, last)
+        else:
+            self.taken = next((i for i in range(first, last) if self._times[i] > until), last)
+        return self._items[first : self.taken]
 
 
 class Aligner:
@@ -126,9 +143,7 @@ class Aligner:
         batch = self._batches[topic][0]
         others = [b[0].head.time for other, b in self._batches.items() if b and other != topic]
         until = min(others, default=float("inf"))
-        while not batch.exhausted and len(items) < limit and batch.head.time <= until:
-            items.append(batch.head)
-            batch.taken += 1
+        items += batch.take(until, limit - len(items))
 
 
 def _stream_time(times: list[float], position: int) -> float:

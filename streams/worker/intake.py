@@ -15,7 +15,7 @@ from models.events.types import Event, Rejection
 from models.settings import Settings
 from streams.chunks import Chunk, Outgoing
 from streams.topics import REROUTED
-from streams.worker.align import Batch
+from streams.worker.align import Batch, Item
 
 ORIGIN_HEADER = "ebbtide-origin"
 _CACHE_LIMIT = 200_000
@@ -44,7 +44,7 @@ class Intake:
 
         `known` are customers whose home is the chunk's partition; the others' keys are hashed.
         """
-        events: list[tuple[Event, str, int, Any]] = []
+        events: list[Item] = []
         out: list[tuple[str, int, Outgoing]] = []
         direct = f"{logical}/{chunk.partition}"
         self.counts[logical] += len(chunk)
@@ -54,9 +54,9 @@ class Intake:
                 out.append(self.quarantine(event, logical, record, now))
             elif logical == REROUTED:
                 source, offset = _origin(record, direct)
-                events.append((event, source, offset, record))
+                events.append(Item(event.time, event, source, offset, record))
             elif event.customer_id in known or (home := self.home(event.customer_id)) == chunk.partition:
-                events.append((event, direct, record.offset, record))
+                events.append(Item(event.time, event, direct, record.offset, record))
             else:
                 out.append(self._reroute(event, home, record, f"{direct}/{record.offset}"))
         return Batch(logical, faust_event, events), out

@@ -33,7 +33,8 @@ class Clock:
 
 
 def batch(topic: str, *times: float) -> Batch:
-    return Batch(topic, None, ((Event("e", "view", "c", time), f"{topic}/0", i, None) for i, time in enumerate(times)))
+    events = (Event("e", "view", "c", time) for time in times)
+    return Batch(topic, None, (Item(one.time, one, f"{topic}/0", i, None) for i, one in enumerate(events)))
 
 
 def times_of(taken: list[Item]) -> list[float]:
