@@ -31,7 +31,7 @@ from tests.bench.report import Table, decimal
 from tests.bench.worker import stage
 
 #: As the worker has them: events of a turn, and the producer's largest batch with zstd.
-_TURN, _BATCH_BYTES, _LZ4 = 1000, 512 * 1024, 3
+_TURN, _BATCH_BYTES, _ZSTD = 2000, 512 * 1024, 4
 _SPAN_S = 7 * 86_400.0
 _json = msgspec.json.Encoder()
 Waiting = dict[int, list[tuple[str, str, bytes]]]
@@ -125,10 +125,10 @@ def _turn(
 
 def _pack(records: list[tuple[bytes, bytes]]) -> None:
     """Put records into batches as the producer does, and compress them."""
-    batch = BatchBuilder(_BATCH_BYTES, _LZ4)
+    batch = BatchBuilder(_BATCH_BYTES, _ZSTD)
     for key, value in records:
         if batch.append(timestamp=None, key=key, value=value, headers=[]) is None:
             batch._build()
-            batch = BatchBuilder(_BATCH_BYTES, _LZ4)
+            batch = BatchBuilder(_BATCH_BYTES, _ZSTD)
             batch.append(timestamp=None, key=key, value=value, headers=[])
     batch._build()

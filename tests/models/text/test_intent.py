@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.text.intent import cancel_intent
+from models.text.intent import _RULES, cancel_intent
 
 ASKS = [
     "I want to cancel my subscription",
@@ -96,3 +96,14 @@ def test_any_text_has_a_strength(text: str, phrase: str) -> None:
 
     assert strength in (0.0, 0.5, 0.8, 1.0)
     assert cancel_intent(phrase.upper()) == cancel_intent(phrase)
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_no_rule_needs_a_word_that_its_phrases_can_do_without(data: st.DataObject) -> None:
+    """What a rule's pattern finds holds one of the words without which the rule is not searched."""
+    for rule in _RULES:
+        found = data.draw(st.from_regex(rule.pattern))
+        phrase = rule.pattern.search(" ".join(found.lower().split()))
+
+        assert phrase is None or any(need in phrase[0] for need in rule.needs)
