@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,8 +16,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from models.churn.candidates import CANDIDATES
+from models.churn.control import CONTROL_KEY, Control, encode_control
 from models.settings import BrokerSettings, LabelSettings, Settings
 from streams.chunks import BatchProducer, Outgoing
+from streams.embedded import EmbeddedBroker
 from streams.kafka import group_id, security_options
 from streams.telemetry import Telemetry
 from streams.topics import EXAMPLES, MODEL, QUARANTINE, create_topics, topic_name
@@ -186,6 +190,47 @@ def test_killed_half_way_it_ends_with_the_same_bytes(broker: BrokerSettings, poi
     assert telemetry.status["skipped"].get("lost_waiting", 0) == 0
     assert last >= 2400
     assert found == undisturbed(YOUNG[: last + 1], settings)
+
+
+COMMANDS = {
+    700: Control(control="promote", name="logistic", id="p"), 900: Control(control="rollback", id="r"),
+    1000: Control(control="drift", id="d"), 1150: Control(control="auto", id="a"),
+}  # fmt: skip
+
+
+def steered() -> list[Outgoing]:
+    """Examples with commands among them."""
+    made = [Outgoing(b"c", value) for value in YOUNG[:1300]]
+    for place, control in sorted(COMMANDS.items()):
+        made.insert(place, Outgoing(CONTROL_KEY, encode_control(control)))
+    return made
+
+
+def test_killed_among_commands_with_all_candidates_it_ends_with_the_same_bytes(
+    embedded_broker: EmbeddedBroker,
+) -> None:
+    """Every kind of model, versions, history and answers: after a kill all records are those of an undisturbed run."""
+    broker = broker_settings(embedded_broker)
+    settings = settings_for(broker, CANCELLATION, candidates=tuple(CANDIDATES), checkpoint_examples=100)
+    written = steered()
+    sent = [
+        SimpleNamespace(offset=i, partition=0, key=record.key, value=record.value) for i, record in enumerate(written)
+    ]
+    core = Subject(settings)
+    core.take(sent, 0.0)
+
+    async def scenario() -> tuple[int, dict[bytes, bytes]]:
+        await create_topics(broker)
+        await send_records(broker, EXAMPLES, written)
+        status = await run_until_killed(settings, "published", 950)
+        async with running(settings):
+            await until(lambda: at_commit(settings, len(written)))
+        return status, await newest(broker)
+
+    status, found = asyncio.run(scenario())
+
+    assert status == -signal.SIGKILL
+    assert found == topic(core.publication())
 
 
 async def take_away(broker: BrokerSettings, below: int) -> None:
