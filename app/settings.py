@@ -26,6 +26,8 @@ __all__ = ["HELP", "Row", "describe", "environment", "fields", "load", "summary"
 PREFIX = "EBBTIDE_"
 CONFIG = "EBBTIDE_CONFIG"
 BROKER_ALIAS = "EBBTIDE_BROKER"
+#: Settings that are tables themselves; the tables of the others are sections.
+_TABLES = frozenset({"destinations"})
 #: Variables of the project that are no settings: they steer the tests.
 NOT_SETTINGS = ("EBBTIDE_TEST_",)
 
@@ -88,7 +90,8 @@ def fields() -> dict[str, Field]:
                 name = f"{outer.name}.{inner.name}"
                 found[name] = Field(name, inner.type, inner.default, name in SECRETS)
         else:
-            found[outer.name] = Field(outer.name, outer.type, outer.default, outer.name in SECRETS)
+            default = outer.default if outer.default_factory is msgspec.NODEFAULT else outer.default_factory()
+            found[outer.name] = Field(outer.name, outer.type, default, outer.name in SECRETS)
     return found
 
 
@@ -165,7 +168,7 @@ def _read_toml(path: str, faults: list[str]) -> dict[str, Any]:
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and (prefix or key not in _TABLES):
             yield from _flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, dict) or prefix or key not in Settings.__struct_fields__:
             yield f"{prefix}{key}", value

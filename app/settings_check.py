@@ -23,6 +23,7 @@ def conflicts(settings: Settings) -> Iterator[str]:
     yield from _labels(settings)
     yield from _webhook(settings)
     yield from _ports(settings)
+    yield from _destinations(settings)
 
 
 def _broker(settings: Settings) -> Iterator[str]:
@@ -72,6 +73,14 @@ def _webhook(settings: Settings) -> Iterator[str]:
     url = settings.sync.webhook_url
     if url and not _is_web_address(url):
         yield f"sync.webhook_url = {masked_url(url)!r}: allowed: an http:// or https:// address with a host"
+
+
+def _destinations(settings: Settings) -> Iterator[str]:
+    if settings.destinations:
+        # Reading every destination's file takes a while, and most processes have none configured.
+        from streams.destinations import faults_of
+
+        yield from faults_of(settings)
 
 
 def _is_web_address(url: str) -> bool:

@@ -98,6 +98,7 @@ HELP: dict[str, str] = {
     "sync.retry_base_s": "Seconds before the first repetition; doubled each time.",
     "sync.retry_cap_s": "Most seconds between two repetitions.",
     "sync.give_up_after_s": "Seconds after which a post that never worked goes to the dead letters.",
+    "destinations": "Where scores go: one table per destination, with its type and options; or all as JSON.",
     "http.host": "Address that the HTTP servers listen on; 0.0.0.0 for all.",
     "http.console_port": "Port of the console page. 0: a free one.",
     "http.worker_port": "Port of the worker's metrics, health and customers. 0: a free one.",

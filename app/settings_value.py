@@ -49,20 +49,24 @@ class Field(msgspec.Struct, frozen=True):
             return ", ".join(str(choice) for choice in get_args(base))
         if get_origin(base) is tuple:
             return "a list of names, comma separated or as a JSON array"
+        if get_origin(base) is dict:
+            return "tables by name, or a JSON object of objects"
         return {bool: "true or false", int: "a whole number", float: "a number"}.get(base, "text") + self._limits()
 
     def show(self, value: Any) -> str:
         """The value for a table or a log; a secret only as set or not."""
         if self.secret:
             return "***" if value else ""
+        if isinstance(value, dict):
+            return ", ".join(f"{name} ({table.get('type', '')})" for name, table in value.items())
         if self.name.endswith("_url"):
             return masked_url(value)
         return ", ".join(value) if isinstance(value, tuple) else self.to_text(value)
 
     def to_text(self, value: Any) -> str:
         """The value as `convert` reads it back."""
-        if isinstance(value, tuple):
-            return json.dumps(list(value))
+        if isinstance(value, tuple | dict):
+            return json.dumps(value)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     @property
@@ -98,6 +102,8 @@ def _from_text(text: str, base: Any) -> Any:
         return _number(stripped, base)
     if get_origin(base) is tuple:
         return _names(stripped)
+    if get_origin(base) is dict:
+        return _json(stripped)
     return text
 
 
@@ -110,8 +116,12 @@ def _number(text: str, kind: type[int] | type[float]) -> Any:
 
 def _names(text: str) -> Any:
     if text.startswith("["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        return _json(text)
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

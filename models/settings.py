@@ -172,7 +172,7 @@ class WarehouseSettings(Section, frozen=True, kw_only=True):
 
 
 class SyncSettings(Section, frozen=True, kw_only=True):
-    """The webhook destination."""
+    """The webhook destination, and what holds for every destination that does not say otherwise."""
 
     webhook_url: str = ""
     webhook_secret: str = ""
@@ -213,4 +213,6 @@ class Settings(Section, frozen=True, kw_only=True):
     sufficiency: SufficiencySettings = SufficiencySettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     sync: SyncSettings = SyncSettings()
+    #: Name -> table; what a table may hold is declared by the destination of its `type`.
+    destinations: dict[str, dict[str, Any]] = {}
     http: HttpSettings = HttpSettings()

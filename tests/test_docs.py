@@ -29,8 +29,8 @@ from models.features import FEATURE_NAMES, GROUPS
 from models.records import Score
 from models.schemas import load as load_schema
 from models.settings import SECRETS, BrokerSettings, EventSettings, Settings, SyncSettings
-from streams.destinations.base import Change
-from streams.destinations.webhook import EVENT_TYPES, LEFT_TYPE, Webhook
+from streams.destinations import configured
+from streams.destinations.webhook import EVENT_TYPES, LEFT_TYPE
 from streams.topics import SOURCES, topic_specs
 from streams.warehouse.decode import REASONS as RECORD_REASONS
 from streams.warehouse.snapshot import Publisher, live_path, snapshots_dir
@@ -254,12 +254,12 @@ def test_the_score_in_the_readme_is_one() -> None:
 
 def test_the_webhook_message_in_the_readme_is_one() -> None:
     """The example of a message is what the webhook makes of the example of a score."""
-    webhook = Webhook.from_settings(SyncSettings(webhook_url="https://example.com/hook", webhook_secret=SECRET))
-    assert webhook is not None
+    sync = SyncSettings(webhook_url="https://example.com/hook", webhook_secret=SECRET)
+    webhook = configured(Settings(sync=sync), {})["webhook"]
     (score,) = (msgspec.convert(example, Score) for example in examples("score"))
     score = msgspec.structs.replace(score, reasons=score.reasons[:1])
 
-    body = webhook.build((Change(score, "entered"),), 0.0).body
+    body = webhook.build([webhook.change(score, "entered")], 0.0).body
 
     assert examples("message") == [json.loads(body)]
     assert {row[0].strip("`") for row in table_after("### The webhook")} == {*EVENT_TYPES.values(), LEFT_TYPE}
@@ -267,11 +267,11 @@ def test_the_webhook_message_in_the_readme_is_one() -> None:
 
 def test_the_signature_check_in_the_readme_works() -> None:
     """The code for receivers believes what we sign, and nothing else."""
-    webhook = Webhook.from_settings(SyncSettings(webhook_url="https://example.com/hook", webhook_secret=SECRET))
-    assert webhook is not None
+    sync = SyncSettings(webhook_url="https://example.com/hook", webhook_secret=SECRET)
+    webhook = configured(Settings(sync=sync), {})["webhook"]
     now = time.time()
-    request = webhook.build((Change(make_score(), "entered"),), now)
-    old = webhook.build((Change(make_score(), "entered"),), now - 3600)
+    request = webhook.build([webhook.change(make_score(), "entered")], now)
+    old = webhook.build([webhook.change(make_score(), "entered")], now - 3600)
     names: dict[str, Any] = {}
     (code,) = [text for text in blocks("python") if "def is_genuine" in text]
     exec(code, names)  # noqa: S102 - our own README

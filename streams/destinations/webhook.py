@@ -15,29 +15,20 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, ClassVar
 
 import msgspec
 import orjson
 
 from models.records import Score
-from models.settings import SyncSettings
-from streams.destinations.base import (
-    Change,
-    ChangeKind,
-    InvalidDestination,
-    Reply,
-    Request,
-    Secret,
-    Unbuildable,
-    Verdict,
-    standard_verdict,
-)
+from streams.destinations.base import Change, ChangeKind, Destination, InvalidDestination, Limits, Request, Unbuildable
+from streams.destinations.contract.options import HttpOptions, Secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that marks a secret, not one
 _SECRET_BYTES = range(24, 65)
 _BODY_LIMIT_BYTES = 20_000
+#: Which score a message speaks of. It changes with every score and makes none news.
+_VERSION = ("score_id", "revision", "as_of", "scored_at")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 EVENT_TYPES: dict[ChangeKind, str] = {
@@ -53,60 +44,40 @@ class InvalidSignature(ValueError):  # noqa: N818 - reads as the fact that it st
     """A webhook that must not be believed; the message says which check failed."""
 
 
-class Webhook(msgspec.Struct, frozen=True):
-    """One endpoint and the secrets it is signed with (two while a secret is being rotated)."""
+class WebhookOptions(HttpOptions, frozen=True, kw_only=True):
+    """`secret` is one key, or several separated by spaces or commas, the newest first, while it is being changed."""
 
-    name: ClassVar[str] = "webhook"
-    volatile: ClassVar[frozenset[str]] = frozenset({"score_id", "as_of", "scored_at", "revision"})
-    max_body_bytes: ClassVar[int] = _BODY_LIMIT_BYTES
+    secret: Secret
 
-    url: str
-    secrets: tuple[Secret, ...]
 
-    def __repr__(self) -> str:
-        """Without the path of the address, which may hold a token."""
-        return f"Webhook({self.endpoint!r}, {len(self.secrets)} secret(s))"
+class Webhook(Destination[WebhookOptions]):
+    """One endpoint, and the secrets that messages are signed with: all of them, so that either one verifies."""
 
-    @property
-    def endpoint(self) -> str:
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
+    kind = "webhook"
+    summary = "a signed JSON message per change to your own endpoint (Standard Webhooks)"
+    options_type = WebhookOptions
+    takes_anonymous = True
+    limits = Limits(rows=1, bytes=_BODY_LIMIT_BYTES)
+    fields: ClassVar[Mapping[str, str]] = {}
+    volatile = frozenset(_VERSION)
+    example: ClassVar[Mapping[str, Any]] = {"type": "webhook", "url": "https://hooks.example.com/churn"}
 
-    @property
-    def identity(self) -> str:
-        return hashlib.sha256(self.url.encode()).hexdigest()[:32]
-
-    @classmethod
-    def from_settings(cls, settings: SyncSettings) -> Self | None:
-        if not settings.webhook_url:
-            return None
-        _check_url(settings.webhook_url, allow_private=settings.webhook_allow_private)
-        return cls(settings.webhook_url, parse_secrets(settings.webhook_secret))
+    def __init__(self, name: str, options: WebhookOptions, prefix: str = "") -> None:
+        # A secret that was not looked up yet is empty; the settings are then checked for their form alone.
+        unresolved = not options.secret.reveal() and prefix.startswith("destinations.")
+        self.secrets = () if unresolved else parse_secrets(options.secret.reveal().decode(), f"{prefix}secret")
+        super().__init__(name, options, prefix)
 
     def payload(self, score: Score) -> dict[str, Any]:
         """The `data` of the message. The feature vector stays here; only the top reasons travel."""
-        return {
-            "customer_id": score.customer_id,
-            "probability": round(score.probability, 6),
-            "band": score.band,
-            "likelihood_to_churn": score.likelihood_to_churn,
-            "percentile": score.percentile,
-            "horizon_days": score.horizon_days,
-            "reasons": [msgspec.to_builtins(reason) for reason in score.reasons],
-            "model": {"name": score.model.name, "version": score.model.version},
-            "score_id": score.score_id,
-            "revision": score.revision,
-            "as_of": score.as_of,
-            "scored_at": score.scored_at,
-        }
+        told = self.mapped(score) if self.options.fields else _standard(score)
+        return {"customer_id": score.customer_id} | told | {name: getattr(score, name) for name in _VERSION}
 
     def build(self, changes: Sequence[Change], at: float) -> Request:
-        """One message for exactly one change. Raises Unbuildable if its body would exceed 20,000 bytes."""
+        """One message for exactly one change. Raises Unbuildable if its body would reach 20,000 bytes."""
         (change,) = changes
         message_id = _message_id(change.score.score_id)
-        body = orjson.dumps(
-            {"type": _event_type(change), "timestamp": change.score.scored_at, "data": self.payload(change.score)}
-        )
+        body = orjson.dumps({"type": _event_type(change), "timestamp": change.score.scored_at, "data": change.payload})
         if len(body) >= _BODY_LIMIT_BYTES:
             raise Unbuildable(f"message of {len(body)} bytes, allowed: fewer than {_BODY_LIMIT_BYTES}")
         headers = {
@@ -115,13 +86,22 @@ class Webhook(msgspec.Struct, frozen=True):
             "webhook-timestamp": str(int(at)),
             "webhook-signature": sign(self.secrets, message_id, int(at), body),
         }
-        return Request("POST", self.url, headers, body, message_id)
-
-    def verdict(self, reply: Reply) -> Verdict:
-        return standard_verdict(reply)
+        return Request("POST", self.options.url, headers, body, message_id)
 
 
-def parse_secrets(text: str) -> tuple[Secret, ...]:
+def _standard(score: Score) -> dict[str, Any]:
+    return {
+        "probability": round(score.probability, 6),
+        "band": score.band,
+        "likelihood_to_churn": score.likelihood_to_churn,
+        "percentile": score.percentile,
+        "horizon_days": score.horizon_days,
+        "reasons": [msgspec.to_builtins(reason) for reason in score.reasons],
+        "model": {"name": score.model.name, "version": score.model.version},
+    }
+
+
+def parse_secrets(text: str, name: str = "sync.webhook_secret") -> tuple[Secret, ...]:
     """One secret, or several separated by spaces or commas (the newest first).
 
     Raises
@@ -132,13 +112,13 @@ def parse_secrets(text: str) -> tuple[Secret, ...]:
     parts = text.replace(",", " ").split()
     allowed = f"{SECRET_PREFIX}<base64 of {_SECRET_BYTES.start} to {_SECRET_BYTES.stop - 1} random bytes>"
     if not parts:
-        raise InvalidDestination(f"sync.webhook_secret is empty, allowed: {allowed}, or two of them to rotate")
+        raise InvalidDestination(f"{name} is empty, allowed: {allowed}, or two of them to rotate")
     secrets = []
     for number, part in enumerate(parts, 1):
         key = _decode_secret(part)
         if key is None or len(key) not in _SECRET_BYTES:
             found = "no such form" if key is None else f"{len(key)} bytes"
-            raise InvalidDestination(f"sync.webhook_secret: secret {number} has {found}, allowed: {allowed}")
+            raise InvalidDestination(f"{name}: secret {number} has {found}, allowed: {allowed}")
         secrets.append(Secret(key))
     return tuple(secrets)
 
@@ -196,23 +176,6 @@ def _decode_secret(text: str) -> bytes | None:
         return base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def _check_url(url: str, *, allow_private: bool) -> None:
-    """Raise InvalidDestination unless the address may be used at all; it is not shown, since it may hold a token."""
-    schemes = ("https", "http") if allow_private else ("https",)
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = SplitResult("", "", "", "", ""), False
-    if parts.scheme not in schemes or not usable:
-        hint = "" if allow_private else "; http needs sync.webhook_allow_private"
-        raise InvalidDestination(
-            f"sync.webhook_url is not an address with a host, allowed: {' or '.join(schemes)}{hint}"
-        )
-    if parts.username is not None or parts.password is not None:
-        raise InvalidDestination("sync.webhook_url holds a user name or password, allowed: none; messages are signed")
 
 
 def _message_id(score_id: str) -> str:

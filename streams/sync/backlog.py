@@ -5,16 +5,18 @@ A customer has at most one item queued, or one under way and one newer behind it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import msgspec
 
 from models.records import Score
-from streams.destinations.base import Change, Destination, fingerprint
+from streams.destinations.base import Destination
+from streams.destinations.contract.consent import allows
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Item, Offsets, Origin, Pending
 from streams.sync.report import Report
-from streams.sync.selection import decide
+from streams.sync.selection import SkipReason, decide
 
 
 class Backlog:
@@ -30,7 +32,7 @@ class Backlog:
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Destination[Any],
         ledger: Ledger,
         report: Report,
         *,
@@ -40,7 +42,8 @@ class Backlog:
     ) -> None:
         self.offsets = Offsets()
         self._destination, self._ledger, self._report = destination, ledger, report
-        self._only_likely, self._monotonic, self._changed = only_likely, monotonic, changed
+        self._only_likely, self._mode = only_likely, destination.options.mode
+        self._monotonic, self._changed = monotonic, changed
         self._pending = Pending()
         self._flying: dict[str, Item] = {}
         self._newer: dict[str, Item] = {}
@@ -67,9 +70,11 @@ class Backlog:
         A newer score replaces an undelivered older one. Scores of a customer must be offered in their order.
         """
         self.offsets.read(origin)
-        # The vector is large, and no destination gets it.
-        score = msgspec.structs.replace(score, features={})
-        item = Item(Change(score, "updated"), fingerprint(self._destination, score), origin, self._monotonic())
+        change = self._destination.change(score)
+        item = Item(change, self._destination.fingerprint(change), origin, self._monotonic())
+        item.allowed = allows(
+            score, (self._destination.name, self._destination.kind), self._destination.options.consent
+        )
         if item.customer_id in self._flying:
             # Whether this one is news is known only once the one under way has been answered.
             replaced = self._newer.get(item.customer_id)
@@ -110,12 +115,34 @@ class Backlog:
         """Monotonic time at which the next item is due, None if nothing is queued."""
         return self._pending.next_due()
 
-    def take(self, now: float) -> Item | None:
-        """The item that is due longest. Give it to `give_back` or `end` afterwards."""
-        item = self._pending.take_due(now)
-        if item is not None:
-            self._flying[item.customer_id] = item
-        return item
+    def due_count(self, now: float, enough: int) -> int:
+        """How many items are due, counted up to `enough`."""
+        return self._pending.due_count(now, enough)
+
+    def take(self, now: float, rows: int = 1) -> list[Item]:
+        """Up to `rows` items that may go together, those that are due longest. `give_back` or `end` each afterwards."""
+        taken: list[Item] = []
+        later: list[Item] = []
+        ids: set[str] = set()
+        while len(taken) < rows and (item := self._pending.take_due(now)) is not None:
+            if item.most <= len(taken) or item.change.id in ids:
+                # It goes with fewer others, or another customer of this request has the same id there.
+                later.append(item)
+                if item.most <= len(taken):
+                    break
+                continue
+            rows = min(rows, item.most)
+            ids.add(item.change.id)
+            taken.append(item)
+        for item in later:
+            self._pending.put(item)
+        self._flying |= {item.customer_id: item for item in taken}
+        return taken
+
+    def put_back(self, items: Iterable[Item]) -> None:
+        """Queue items again that were taken and not tried."""
+        for item in items:
+            self.give_back(item, item.due)
 
     def hurry(self) -> None:
         """Make everything due: the destination is back."""
@@ -158,18 +185,27 @@ class Backlog:
     def _decide(self, item: Item, replaced: Item | None) -> None:
         """Queue the item if it is news, settle it if not. It takes over the waiting of the one that it replaces."""
         score = item.change.score
+        if not item.change.id:
+            self._skip(item, "no_id")
+            return
         attempt = self._ledger.attempt(item.customer_id)
         accepted = self._ledger.accepted(item.customer_id)
-        decision = decide(score, item.payload_hash, accepted, attempt, only_likely=self._only_likely)
+        decision = decide(
+            score, item.payload_hash, accepted, attempt, only_likely=self._only_likely, mode=self._mode,
+            allowed=item.allowed,
+        )  # fmt: skip
         if decision.send is None:
-            self.offsets.settle(item.origin)
-            self._report.skipped(decision.skip or "unchanged")
+            self._skip(item, decision.skip or "unchanged")
             return
-        item.change = Change(score, decision.send)
+        item.change = msgspec.structs.replace(item.change, kind=decision.send)
         if attempt is not None and attempt.score_id == score.score_id:
             item.attempts, item.first_at = attempt.attempts, attempt.first_at
         if replaced is not None:
             item.waiting_since, item.due = replaced.waiting_since, replaced.due
-            item.attempts = max(item.attempts, replaced.attempts)
+            item.attempts, item.most = max(item.attempts, replaced.attempts), replaced.most
         self._pending.put(item)
         self._changed()
+
+    def _skip(self, item: Item, reason: SkipReason) -> None:
+        self.offsets.settle(item.origin)
+        self._report.skipped(reason)

@@ -12,23 +12,24 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from models.records import Score
 from models.settings import Settings
 from streams.destinations.base import Destination
+from streams.destinations.contract.consent import AddressedScore
 from streams.kafka import close_consumer, group_id, group_options, log_ends
+from streams.sync import pauses
 from streams.sync.dead_letters import DeadLetters
 from streams.sync.delivery import Engine
-from streams.sync.http import Sender
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Origin
+from streams.sync.rates import Budget
 from streams.sync.report import Metrics, Report
+from streams.sync.transports import transport_of
 from streams.topics import SCORES, topic_name
 
 _LOG = logging.getLogger(__name__)
@@ -45,32 +46,34 @@ class Lane:
 
     Parameters
     ----------
-    allow_private
-        Whether addresses that are not public may be connected to.
+    budget
+        What its credential may send; two destinations with one credential share it.
     pending_limit
         Records held in memory before reading pauses.
     """
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Destination[Any],
         settings: Settings,
         metrics: Metrics,
+        budget: Budget,
         *,
-        allow_private: bool,
         pending_limit: int = PENDING_LIMIT,
     ) -> None:
-        self._destination, self._settings = destination, settings
+        self._destination, self._settings, self._budget = destination, settings, budget
+        self._sync = destination.options.over(settings.sync)
         self._report = Report(metrics, destination.name)
-        self._allow_private, self._pending_limit = allow_private, pending_limit
+        self._pending_limit = max(pending_limit, 2 * destination.limits.rows)
         self._scores = topic_name(settings.broker, SCORES)
-        self._decoder = msgspec.json.Decoder(Score)
+        self._decoder = msgspec.json.Decoder(AddressedScore)
         self._committed: dict[tuple[str, int], int] = {}
         self._commit_due = 0.0
         self._next: dict[TopicPartition, int] = {}
         self._catch_up: dict[TopicPartition, int] = {}
         self._failure: Exception | None = None
         self._paused = False
+        self._paused_for = ""
         #: Rounds of the reading loop; a lane that no longer turns is stuck.
         self.turns = 0
         self._consumer: Any = None
@@ -83,7 +86,7 @@ class Lane:
         if self._consumer is None:
             return {"pending": 0, "deliveries": {}, "breaker": "closed", "lag": 0}
         breaker, backlog = self._engine.breaker, self._engine.backlog
-        figures = self._report.state(len(backlog), backlog.oldest_s(), breaker.state, breaker.reason)
+        figures = self._report.state(len(backlog), backlog.oldest_s(), breaker.state, breaker.reason, self._paused_for)
         return figures | {"endpoint": self._destination.endpoint, "reading_paused": self._paused, "lag": self._lag()}
 
     def _lag(self) -> int:
@@ -100,18 +103,17 @@ class Lane:
         LedgerUnusable, BuryFailed, sqlite3.Error, KafkaError
             What only a restart or an operator can mend.
         """
-        sync, broker = self._settings.sync, self._settings.broker
-        ledger_path = Path(self._settings.data_dir) / "sync" / f"{self._destination.name}.sqlite"
+        path = pauses.ledger_path(self._settings, self._destination.name)
         # Entered first, closed last: what is under way may still write to all of these.
         async with AsyncExitStack() as stack:
-            self._ledger = stack.enter_context(Ledger(ledger_path, self._destination.identity))
-            sender = await stack.enter_async_context(
-                Sender(timeout_s=sync.timeout_s, connections=sync.concurrency, allow_private=self._allow_private)
-            )
-            self._letters = await stack.enter_async_context(DeadLetters(broker, self._destination.name))
+            self._ledger = stack.enter_context(Ledger(path, self._destination.identity))
+            transport = await stack.enter_async_context(transport_of(self._destination, self._sync))
+            letters = DeadLetters(self._settings.broker, self._destination.name)
+            self._letters = await stack.enter_async_context(letters)
             self._engine = Engine(
-                self._destination, sync, self._ledger, self._report, send=sender.send, bury=self._letters.bury
-            )
+                self._destination, self._sync, self._ledger, self._report,
+                send=transport.send, bury=self._letters.bury, budget=self._budget,
+            )  # fmt: skip
             self._consumer = self._make_consumer()
             stack.push_async_callback(_close, self._consumer)
             await self._consumer.start()
@@ -134,12 +136,12 @@ class Lane:
                 # Records that were fetched ahead come without waiting; deliveries and health need their turn too.
                 await asyncio.sleep(0)
                 await self._release_when_caught_up()
+                await self._obey()
                 if self._failure is not None:
                     raise self._failure
-                await self._commit_if_due()
             self._engine.hold()
             # One exchange may take as long as its own limit, no attempt starts any more.
-            await self._engine.quiesce(self._settings.sync.timeout_s + 1.0)
+            await self._engine.quiesce(self._sync.timeout_s + 1.0)
         finally:
             engine_task.cancel()
             await asyncio.wait([engine_task])
@@ -199,10 +201,21 @@ class Lane:
         except IllegalStateError:
             return -1
 
-    async def _commit_if_due(self) -> None:
-        if time.monotonic() >= self._commit_due:
-            self._commit_due = time.monotonic() + _COMMIT_EVERY_S
-            await self._commit()
+    async def _obey(self) -> None:
+        """Once a second: commit, and look whether the operator wants a pause, or all scores read again."""
+        if time.monotonic() < self._commit_due:
+            return
+        self._commit_due = time.monotonic() + _COMMIT_EVERY_S
+        await self._commit()
+        reason = pauses.reason(self._settings, self._destination.name)
+        if reason != self._paused_for:
+            self._paused_for = reason
+            self._engine.pause(paused=bool(reason))
+            told = "deliveries paused" if reason else "deliveries resumed"
+            _LOG.warning(told, extra={"destination": self._destination.name, "reason": reason})
+        if self._ledger.asked_to_read_again() and (assigned := self._consumer.assignment()):
+            await self.revoked(assigned)
+            await self.assigned(assigned)
 
     async def _commit(self) -> None:
         """Step 1: the group's offsets. Step 2: the ledger's positions, which so are never ahead of the group's."""
@@ -227,7 +240,7 @@ class Lane:
         """Finish what is under way, commit, and let go. The group protocol in use revokes all partitions at once."""
         self._engine.hold()
         self._next.clear()
-        patience_s = min(self._settings.sync.timeout_s, self._settings.broker.rebalance_timeout_s / 3)
+        patience_s = min(self._sync.timeout_s, self._settings.broker.rebalance_timeout_s / 3)
         await self._engine.quiesce(patience_s)
         await self._commit()
         keys = {(partition.topic, partition.partition) for partition in partitions}

@@ -17,6 +17,7 @@ import msgspec
 
 KEEP_DELIVERIES = 100_000
 _PRUNE_EVERY = 1_000
+_LINE = "customer_id, score_id, outcome, status, attempts, latency_ms, at"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -133,18 +134,22 @@ class Ledger:
         maybe_likely = None if row[4] is None else bool(row[4])
         return Attempt(row[0], row[1], row[2], row[3], maybe_likely, bool(row[5]))
 
-    def note_attempt(self, attempt: Attempt) -> None:
-        """Remember an attempt before it is made, or that its score is dead."""
-        self._db.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(attempt))
-
-    def note_accepted(self, accepted: Accepted) -> None:
-        """Remember what was accepted; open attempts for the customer are over."""
+    def note_attempt(self, *attempts: Attempt) -> None:
+        """Remember attempts before they are made, or that their scores are dead."""
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(accepted)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)", map(msgspec.structs.astuple, attempts)
             )
-            self._db.execute("DELETE FROM attempts WHERE customer_id = ?", (accepted.customer_id,))
+
+    def note_accepted(self, *accepted: Accepted) -> None:
+        """Remember what was accepted; open attempts for the customers are over."""
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(msgspec.structs.astuple, accepted)
+            )
+            self._db.executemany("DELETE FROM attempts WHERE customer_id = ?", [(one.customer_id,) for one in accepted])
 
     def forget(self, customer_id: str) -> None:
         """Erase a customer, the log included."""
@@ -153,23 +158,25 @@ class Ledger:
             for table in ("ledger", "attempts", "deliveries"):
                 self._db.execute(f"DELETE FROM {table} WHERE customer_id = ?", (customer_id,))  # noqa: S608 - constants
 
-    def log(self, delivery: Delivery) -> None:
+    def log(self, *deliveries: Delivery) -> None:
         """Append to the log, which keeps the newest 100,000 lines."""
-        columns = "customer_id, score_id, outcome, status, attempts, latency_ms, at"
-        cursor = self._db.execute(
-            f"INSERT INTO deliveries ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
-            msgspec.structs.astuple(delivery),
-        )
-        self._logged += 1
-        if self._logged % _PRUNE_EVERY == 0:
-            self._db.execute("DELETE FROM deliveries WHERE id <= ?", ((cursor.lastrowid or 0) - KEEP_DELIVERIES,))
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.executemany(
+                f"INSERT INTO deliveries ({_LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
+                map(msgspec.structs.astuple, deliveries),
+            )
+            before, self._logged = self._logged, self._logged + len(deliveries)
+            if before // _PRUNE_EVERY != self._logged // _PRUNE_EVERY:
+                self._db.execute(
+                    "DELETE FROM deliveries WHERE id <= (SELECT max(id) FROM deliveries) - ?", (KEEP_DELIVERIES,)
+                )
 
     def deliveries(self, customer_id: str | None = None, limit: int = 100) -> list[Delivery]:
         """The newest lines of the log, newest first; of one customer, if named."""
-        columns = "customer_id, score_id, outcome, status, attempts, latency_ms, at"
         where = "" if customer_id is None else "WHERE customer_id = :customer_id"
         rows = self._db.execute(
-            f"SELECT {columns} FROM deliveries {where} ORDER BY id DESC LIMIT :limit",  # noqa: S608 - constants
+            f"SELECT {_LINE} FROM deliveries {where} ORDER BY id DESC LIMIT :limit",  # noqa: S608 - constants
             {"customer_id": customer_id, "limit": limit},
         )
         return [Delivery(*row) for row in rows]
@@ -186,6 +193,31 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", rows)
+
+    def summary(self) -> dict[str, int | float | None]:
+        """How many customers were accepted, are open and are dead, and when the last one was delivered."""
+        taken, last = self._db.execute("SELECT count(*), max(delivered_at) FROM ledger").fetchone()
+        dead, tried = self._db.execute("SELECT total(dead), count(*) FROM attempts").fetchone()
+        return {"accepted": taken, "dead": int(dead), "open": tried - int(dead), "last_delivered_at": last}
+
+    def revive(self, now: float) -> int:
+        """Let dead scores be tried again, and ask the lane to read all scores again; returns how many are dead.
+
+        Only the newest score of a customer is sent then: an older one is replaced by it before its turn.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            count = self._db.execute(
+                "UPDATE attempts SET dead = 0, attempts = 0, first_at = ? WHERE dead = 1", (now,)
+            ).rowcount
+            if count:
+                self._db.execute("DELETE FROM positions")
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('read_again', 'yes')")
+            return count
+
+    def asked_to_read_again(self) -> bool:
+        """Whether somebody asked since the last call."""
+        return self._db.execute("DELETE FROM meta WHERE key = 'read_again'").rowcount > 0
 
     def _prepare(self, identity: str) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")

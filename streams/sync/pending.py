@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from streams.destinations.base import Change
 
+#: More rows than any request has.
+MOST_ROWS = 1_000_000
+
 
 class Origin(NamedTuple):
     """Where a score was read."""
@@ -22,17 +25,21 @@ class Origin(NamedTuple):
 class Item:
     """One score on its way. Times are monotonic seconds, except `first_at` (epoch seconds of the first attempt).
 
-    `waiting_since` is when the customer began to wait; it is handed on to a score that replaces this one. `erased`
-    says that the customer was deleted while the item was under way.
+    `waiting_since` is when the customer began to wait; it is handed on to a score that replaces this one. `most` is how
+    many rows a request with this item may have: fewer after each refusal of a whole request. `allowed` is False without
+    the customer's consent. `erased` says that the
+    customer was deleted while the item was under way.
     """
 
     __slots__ = (
+        "allowed",
         "attempts",
         "change",
         "customer_id",
         "due",
         "erased",
         "first_at",
+        "most",
         "origin",
         "payload_hash",
         "ticket",
@@ -48,6 +55,8 @@ class Item:
         self.due = now
         self.attempts = 0
         self.first_at: float | None = None
+        self.most = MOST_ROWS
+        self.allowed = True
         self.ticket = -1
         self.erased = False
 
@@ -83,6 +92,15 @@ class Pending:
         item = heapq.heappop(self._heap)[2]
         del self._items[item.customer_id]
         return item
+
+    def due_count(self, now: float, enough: int) -> int:
+        """How many items are due, counted up to `enough`."""
+        count = 0
+        for item in self._items.values():
+            count += item.due <= now
+            if count >= enough:
+                break
+        return count
 
     def next_due(self) -> float | None:
         while self._heap:

@@ -12,6 +12,9 @@ from streams.telemetry import Telemetry
 
 _BREAKER_VALUES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2, "disabled": 3}
 
+#: Reasons of the breaker that no waiting mends.
+_NEEDS_A_HUMAN = frozenset({"auth", "gone"})
+
 
 class Metrics:
     """The metric families of the role, made once and shared by its destinations."""
@@ -38,6 +41,9 @@ class Metrics:
         self.breaker: Gauge = telemetry.gauge(
             "sync_breaker_state", "0 closed, 1 half open, 2 open, 3 disabled by the endpoint (410).", destination
         )
+        self.alarm: Gauge = telemetry.gauge(
+            "sync_alarm", "1 while a human must act: credentials refused, endpoint gone, or paused.", destination
+        )
 
 
 class Report:
@@ -63,8 +69,12 @@ class Report:
         self.skips[reason] += 1
         self._metrics.skipped.labels(self._destination, reason).inc()
 
-    def state(self, pending: int, oldest_s: float, breaker: BreakerState, reason: str) -> dict[str, Any]:
+    def state(
+        self, pending: int, oldest_s: float, breaker: BreakerState, reason: str, paused: str = ""
+    ) -> dict[str, Any]:
         """Set the gauges; returns the same as plain figures for the console."""
+        alarm = bool(paused) or reason in _NEEDS_A_HUMAN
+        self._metrics.alarm.labels(self._destination).set(alarm)
         self._metrics.pending.labels(self._destination).set(pending)
         self._metrics.oldest.labels(self._destination).set(oldest_s)
         self._metrics.breaker.labels(self._destination).set(_BREAKER_VALUES[breaker])
@@ -76,4 +86,6 @@ class Report:
             "oldest_pending_s": round(oldest_s, 3),
             "breaker": breaker,
             "breaker_reason": reason,
+            "paused": paused,
+            "alarm": alarm,
         }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter
+from collections.abc import Mapping
 
 from models.settings import Settings
-from streams.destinations import registry
+from streams.destinations import configured
 from streams.sync.lane import PENDING_LIMIT, Lane
+from streams.sync.rates import Budget
 from streams.sync.report import Metrics
 from streams.telemetry import Telemetry
 
@@ -20,6 +23,8 @@ NO_DESTINATION = "no destination configured"
 class Sync:
     """Carries scores to every configured destination. Without one it idles in good health.
 
+    Secrets are looked up in `environ`, by default that of the process.
+
     Raises
     ------
     InvalidDestination
@@ -28,25 +33,20 @@ class Sync:
 
     name = "sync"
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, *, pending_limit: int = PENDING_LIMIT) -> None:
+    def __init__(
+        self, settings: Settings, telemetry: Telemetry, *, pending_limit: int = PENDING_LIMIT,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._telemetry = telemetry
         self._turns: dict[str, int] = {}
         metrics = Metrics(telemetry)
-        configured = {
-            name: destination
-            for name, declared in registry().items()
-            if (destination := declared.from_settings(settings.sync)) is not None
-        }
-        self._lanes = {
-            name: Lane(
-                destination,
-                settings,
-                metrics,
-                allow_private=settings.sync.webhook_allow_private,
-                pending_limit=pending_limit,
-            )
-            for name, destination in configured.items()
-        }
+        budgets: dict[str, Budget] = {}
+        self._lanes = {}
+        for name, destination in configured(settings, os.environ if environ is None else environ).items():
+            limits = destination.limits
+            # Two destinations with one key share what the vendor allows the key.
+            budget = budgets.setdefault(destination.credential, Budget(limits.windows, limits.concurrency))
+            self._lanes[name] = Lane(destination, settings, metrics, budget, pending_limit=pending_limit)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then finish what is under way. Raises what a lane cannot recover from."""

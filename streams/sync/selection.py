@@ -9,9 +9,14 @@ import msgspec
 
 from models.records import Score
 from streams.destinations.base import ChangeKind
+from streams.destinations.contract.options import Mode
 from streams.sync.ledger import Accepted, Attempt
 
-SkipReason = Literal["older", "repeated", "dead", "unlikely", "unchanged"]
+SkipReason = Literal["older", "repeated", "dead", "unlikely", "unchanged", "no_consent", "no_id"]
+
+
+#: Modes that speak of the customers who are likely to churn, and of no others.
+_LIKELY_ALONE = frozenset({"mirror", "event"})
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -22,13 +27,36 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(
-    score: Score, payload_hash: str, accepted: Accepted | None, attempt: Attempt | None, *, only_likely: bool
-) -> Decision:
+    score: Score, payload_hash: str, accepted: Accepted | None, attempt: Attempt | None, *,
+    only_likely: bool, mode: Mode = "upsert", allowed: bool = True,
+) -> Decision:  # fmt: skip
     """Compare a score with what the destination knows.
 
     With `only_likely` a destination hears of a customer who becomes likely to churn, changes band while likely, or no
-    longer is likely after it was told so. Otherwise it hears of everything that changes the mapped payload.
+    longer is likely after it was told so. Otherwise it hears of everything that changes the mapped payload. In mode
+    `event` it hears only of entering and leaving, in mode `mirror` it holds the likely ones alone, in mode `full` it
+    hears of every score once, changed or not. Without consent nothing is sent; but a mirror that has the customer is
+    asked to remove them.
     """
+    if not allowed:
+        return _without_consent(score, mode, accepted, attempt)
+    decision = _compared(score, payload_hash, accepted, attempt, only_likely=only_likely or mode in _LIKELY_ALONE)
+    if mode == "event" and decision.send == "updated" and (attempt is None or attempt.maybe_likely is None):
+        return Decision(skip="unchanged")
+    if mode == "full" and decision.skip == "unchanged":
+        return Decision(send="updated")
+    return decision
+
+
+def _without_consent(score: Score, mode: Mode, accepted: Accepted | None, attempt: Attempt | None) -> Decision:
+    there = (accepted is not None and accepted.likely) or (attempt is not None and attempt.maybe_likely is True)
+    refused = attempt is not None and attempt.dead and attempt.score_id == score.score_id
+    return Decision(send="exited") if mode == "mirror" and there and not refused else Decision(skip="no_consent")
+
+
+def _compared(
+    score: Score, payload_hash: str, accepted: Accepted | None, attempt: Attempt | None, *, only_likely: bool
+) -> Decision:
     if accepted is not None and accepted.score_id == score.score_id:
         return Decision(skip="repeated")
     if attempt is not None and attempt.dead and attempt.score_id == score.score_id:

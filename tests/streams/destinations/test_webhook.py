@@ -11,24 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.settings import SyncSettings
-from streams.destinations.base import Change, ChangeKind, InvalidDestination, Reply, Unbuildable, standard_verdict
+from streams.destinations.base import ChangeKind, InvalidDestination, Reply, Unbuildable, standard_verdict
 from streams.destinations.webhook import InvalidSignature, Webhook, parse_secrets, sign, verify
-from tests.streams.sync.support import OTHER_SECRET, SECRET, SECRET_KEY, make_score
+from tests.streams.sync.support import OTHER_SECRET, SECRET, SECRET_KEY, change_of, make_score, webhook_of
 
 NOW = 1_767_225_600.0
 
 
 def webhook(**changes: object) -> Webhook:
     fields = {"webhook_url": "https://hooks.example.com/churn", "webhook_secret": SECRET} | changes
-    made = Webhook.from_settings(SyncSettings(**fields))  # type: ignore[arg-type] # test shorthand
-
-    assert made is not None
-
-    return made
+    return webhook_of(SyncSettings(**fields))  # type: ignore[arg-type] # test shorthand
 
 
 def signed(kind: ChangeKind = "entered", at: float = NOW, **changes: object) -> tuple[dict[str, str], bytes]:
-    request = webhook(**changes).build((Change(make_score("ada"), kind),), at)
+    request = webhook(**changes).build((change_of(make_score("ada"), kind),), at)
     return dict(request.headers), request.body
 
 
@@ -204,7 +200,7 @@ def test_message_follows_the_specification() -> None:
 def test_dotted_score_ids_become_dotless_webhook_ids() -> None:
     """The id is part of the signed content, which dots separate, so it has none; different ids stay different."""
     ids = {
-        webhook().build((Change(make_score("ada", score_id=score_id), "entered"),), NOW).idempotency_id
+        webhook().build((change_of(make_score("ada", score_id=score_id)),), NOW).idempotency_id
         for score_id in ("a.1", "a.2", "a 1", "ü")
     }
 
@@ -223,7 +219,7 @@ def test_dotted_score_ids_become_dotless_webhook_ids() -> None:
 )
 def test_type_says_what_changed(kind: ChangeKind, band: str, expected: str) -> None:
     """Receivers can route by type without looking into the data."""
-    request = webhook().build((Change(make_score("ada", band=band), kind),), NOW)
+    request = webhook().build((change_of(make_score("ada", band=band), kind),), NOW)
 
     assert json.loads(request.body)["type"] == expected
 
@@ -231,7 +227,7 @@ def test_type_says_what_changed(kind: ChangeKind, band: str, expected: str) -> N
 def test_too_large_message_is_not_built() -> None:
     """A body of 20,000 bytes or more is refused before anything is sent."""
     with pytest.raises(Unbuildable, match="allowed: fewer than 20000"):
-        webhook().build((Change(make_score("c" * 19_900), "entered"),), NOW)
+        webhook().build((change_of(make_score("c" * 19_900)),), NOW)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from models.records import ModelRef, Reason, Score
-from models.settings import SyncSettings
+from models.settings import Settings, SyncSettings
+from streams.destinations import configured
+from streams.destinations.base import Change, Destination
 from streams.destinations.webhook import Webhook
 from streams.sync.dead_letters import DeadLetter
 from streams.sync.delivery import Engine
-from streams.sync.http import Sender
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Origin
 from streams.sync.report import Metrics, Report
+from streams.sync.transports import transport_of
 from streams.telemetry import Telemetry
 
 SECRET_KEY = bytes(range(100, 132))
@@ -57,17 +59,15 @@ def make_score(customer_id: str, *, revision: int = 1, likely: bool = True, band
 class Bench:
     """An engine with its ledger and dead letters; `feed` gives it scores as if read from partition 0."""
 
-    def __init__(self, settings: SyncSettings, ledger: Ledger, sender: Sender, seed: int) -> None:
+    def __init__(
+        self, destination: Destination[Any], settings: SyncSettings, ledger: Ledger, send: Any, seed: int
+    ) -> None:
         self.letters: list[DeadLetter] = []
         self.telemetry = Telemetry("sync")
-        self.report = Report(Metrics(self.telemetry), "webhook")
+        self.report = Report(Metrics(self.telemetry), destination.name)
         self.ledger = ledger
-        destination = Webhook.from_settings(settings)
-
-        assert destination is not None
-
         self.engine = Engine(
-            destination, settings, ledger, self.report, send=sender.send, bury=self._bury, rng=random.Random(seed)
+            destination, settings, ledger, self.report, send=send, bury=self._bury, rng=random.Random(seed)
         )
         self.offset = 0
 
@@ -85,6 +85,20 @@ class Bench:
         return self.engine.backlog.offsets.committable().get(("scores", 0), 0)
 
 
+def webhook_of(sync: SyncSettings) -> Webhook:
+    """The webhook that `sync.webhook_url` configures."""
+    made = configured(Settings(sync=sync), {})["webhook"]
+
+    assert isinstance(made, Webhook)
+
+    return made
+
+
+def change_of(score: Score, kind: Any = "entered", destination: Destination[Any] | None = None) -> Change:
+    """The score as a change for a destination, by default a webhook."""
+    return (destination or webhook_of(sync_settings("https://hooks.example.com"))).change(score, kind)
+
+
 def sync_settings(url: str, **changes: Any) -> SyncSettings:
     """Settings for a receiver on this machine, with short waits."""
     fields: dict[str, Any] = {
@@ -100,20 +114,15 @@ def sync_settings(url: str, **changes: Any) -> SyncSettings:
 
 @asynccontextmanager
 async def running(
-    settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True
-) -> AsyncIterator[Bench]:
-    """An engine that delivers to `settings.webhook_url` by real HTTP until the block ends."""
-    destination = Webhook.from_settings(settings)
-
-    assert destination is not None
-
-    with Ledger(folder / "webhook.sqlite", destination.identity) as ledger:
-        async with Sender(
-            timeout_s=settings.timeout_s,
-            connections=settings.concurrency,
-            allow_private=settings.webhook_allow_private,
-        ) as sender:
-            bench = Bench(settings, ledger, sender, seed)
+    settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True,
+    destination: Destination[Any] | None = None,
+) -> AsyncIterator[Bench]:  # fmt: skip
+    """An engine that delivers by real HTTP until the block ends, by default to `settings.webhook_url`."""
+    destination = destination or webhook_of(settings)
+    settings = destination.options.over(settings)
+    with Ledger(folder / f"{destination.name}.sqlite", destination.identity) as ledger:
+        async with transport_of(destination, settings) as transport:
+            bench = Bench(destination, settings, ledger, transport.send, seed)
             task = asyncio.create_task(bench.engine.run())
             if released:
                 bench.engine.release()

@@ -137,7 +137,7 @@ def test_dead_letter_is_safe_before_its_record_is_settled(tmp_path: Path) -> Non
                 raise BuryFailed("no broker")
             bench.letters.append(letter)
 
-        bench.engine._bury = stubborn
+        bench.engine._endings._bury = stubborn
         await one_to_the_end(bench, _receiver)
 
         assert settled_at == [0, 0, 0, 0]

@@ -5,13 +5,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.destinations.base import Change
 from streams.sync.pending import Item, Offsets, Origin, Pending
-from tests.streams.sync.support import make_score
+from tests.streams.sync.support import change_of, make_score
 
 
 def item(customer_id: str, due: float, waiting_since: float = 0.0) -> Item:
-    made = Item(Change(make_score(customer_id), "entered"), "h", Origin("scores", 0, 0), waiting_since)
+    made = Item(change_of(make_score(customer_id)), "h", Origin("scores", 0, 0), waiting_since)
     made.due = due
     return made
 

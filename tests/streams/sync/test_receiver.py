@@ -11,20 +11,16 @@ import time
 import aiohttp
 import pytest
 
-from streams.destinations.base import Change, InvalidDestination, Request
-from streams.destinations.webhook import Webhook
+from streams.destinations.base import InvalidDestination, Request
 from streams.sync.http import Sender
 from streams.sync.receiver import SECRET_VARIABLE, Step, WebhookReceiver, parse_plan
 from tests.brokers import ROOT
-from tests.streams.sync.support import OTHER_SECRET, SECRET, make_score, sync_settings
+from tests.streams.sync.support import OTHER_SECRET, SECRET, make_score, sync_settings, webhook_of
 
 
 def signed(url: str, customer_id: str = "ada") -> Request:
-    destination = Webhook.from_settings(sync_settings(url))
-
-    assert destination is not None
-
-    return destination.build((Change(make_score(customer_id), "entered"),), time.time())
+    destination = webhook_of(sync_settings(url))
+    return destination.build((destination.change(make_score(customer_id), "entered"),), time.time())
 
 
 def test_repetitions_are_counted_and_dropped() -> None:

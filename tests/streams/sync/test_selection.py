@@ -8,19 +8,15 @@ from hypothesis import strategies as st
 
 from models.records import Score
 from models.settings import SyncSettings
-from streams.destinations.base import fingerprint
-from streams.destinations.webhook import Webhook
 from streams.sync.ledger import Accepted, Attempt
 from streams.sync.selection import Decision, decide
-from tests.streams.sync.support import SECRET, make_score
+from tests.streams.sync.support import SECRET, make_score, webhook_of
 
-_WEBHOOK = Webhook.from_settings(SyncSettings(webhook_url="https://x.example", webhook_secret=SECRET))
+_WEBHOOK = webhook_of(SyncSettings(webhook_url="https://x.example", webhook_secret=SECRET))
 
 
 def digest(score: Score) -> str:
-    assert _WEBHOOK is not None
-
-    return fingerprint(_WEBHOOK, score)
+    return _WEBHOOK.fingerprint(_WEBHOOK.change(score))
 
 
 def taken(score: Score) -> Accepted:

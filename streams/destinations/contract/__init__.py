@@ -1,0 +1,1 @@
+"""What all destinations share: options and secrets, expressions, consent, limits."""
