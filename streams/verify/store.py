@@ -110,6 +110,8 @@ def open_store(folder: Path | None = None) -> Iterator[Store]:
     """A store in a temporary folder (below `folder` if given), removed at the end."""
     with tempfile.TemporaryDirectory(prefix="ebbtide-verify-", dir=folder) as scratch:
         connection = duckdb.connect(str(Path(scratch) / "verify.duckdb"))
+        # DuckDB draws its own bars for what takes longer than two seconds, into whatever is being printed.
+        connection.execute("SET enable_progress_bar = false")
         try:
             connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{_MEMORY}'")
             connection.execute("SET temp_directory = ?", [str(Path(scratch) / "spill")])
