@@ -8,6 +8,8 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from app.settings_value import masked_url
+from models.evaluation.cohorts import parse_cohorts
+from models.features import FEATURE_NAMES
 from models.settings import Settings
 
 _ROLES = ("worker", "trainer", "warehouse", "sync")
@@ -21,6 +23,7 @@ def conflicts(settings: Settings) -> Iterator[str]:
     yield from _times(settings)
     yield from _bands(settings)
     yield from _labels(settings)
+    yield from _cohorts(settings)
     yield from _webhook(settings)
     yield from _ports(settings)
     yield from _destinations(settings)
@@ -67,6 +70,13 @@ def _labels(settings: Settings) -> Iterator[str]:
         yield f"label.{names} is empty; label.kind = {label.kind!r} needs at least one event name"
     if trainer.min_positives > trainer.min_labels:
         yield f"trainer.min_positives = {trainer.min_positives} is above trainer.min_labels = {trainer.min_labels}"
+
+
+def _cohorts(settings: Settings) -> Iterator[str]:
+    try:
+        parse_cohorts(settings.evaluation.cohorts, FEATURE_NAMES)
+    except ValueError as error:
+        yield f"evaluation.cohorts: {error}"
 
 
 def _webhook(settings: Settings) -> Iterator[str]:

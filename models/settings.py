@@ -150,6 +150,13 @@ class DriftSettings(Section, frozen=True, kw_only=True):
     reference_days: Count = 28
     window_days: Count = 7
     least_psi: NotNegative = 0.02
+    start_challenger: bool = True
+
+
+class EvaluationSettings(Section, frozen=True, kw_only=True):
+    """What the emitted probabilities are measured on, besides all customers."""
+
+    cohorts: tuple[str, ...] = ()
 
 
 class SufficiencySettings(Section, frozen=True, kw_only=True):
@@ -168,6 +175,9 @@ class WarehouseSettings(Section, frozen=True, kw_only=True):
 
     publish_every_s: Positive = 5.0
     keep_snapshots: Count = 3
+    keep_history_days: NotNegative = 730.0
+    keep_labels_days: NotNegative = 730.0
+    keep_metrics_days: NotNegative = 1825.0
     batch_rows: Count = 5000
 
 
@@ -209,6 +219,7 @@ class Settings(Section, frozen=True, kw_only=True):
     score: ScoreSettings = ScoreSettings()
     trainer: TrainerSettings = TrainerSettings()
     drift: DriftSettings = DriftSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     offer: OfferSettings = OfferSettings()
     sufficiency: SufficiencySettings = SufficiencySettings()
     warehouse: WarehouseSettings = WarehouseSettings()

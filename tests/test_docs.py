@@ -37,7 +37,7 @@ from streams.warehouse.snapshot import Publisher, live_path, snapshots_dir
 from streams.warehouse.writer import WarehouseWriter
 from tests.brokers import ROOT
 from tests.metrics import declared_metrics
-from tests.streams.warehouse.support import batch_of, make_example, make_score
+from tests.streams.warehouse.support import batch_of, make_label, make_score
 
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md"))]
@@ -289,8 +289,8 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     writer = WarehouseWriter(live_path(folder))
     try:
-        example = make_example(as_of=1_767_225_600.0)
-        writer.apply(batch_of([make_score("ada"), make_score("bob", probability=0.61)], [example]))
+        label = make_label(as_of=1_767_225_600.0, due_at=1_769_817_600.0)
+        writer.apply(batch_of([make_score("ada"), make_score("bob", probability=0.61)], [label]))
         Publisher(writer, snapshots_dir(folder), 3).publish(datetime(2026, 1, 1, tzinfo=UTC))
         yield folder
     finally:

@@ -59,15 +59,15 @@ class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
 class MonitorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A monitor's checkpoint: everything it knows, as plain data.
 
-    `days` holds the sketch of each day that is still compared. `blocks` has, per finished week, the largest index of
-    each feature; `block` the same of the week under way. `moved` are the features of the alarm that goes on, last
-    above the limit on `moved_day`.
+    `days` holds the sketch of each day that is still compared; `edges` are null where infinite, as JSON knows no
+    infinity. `blocks` has, per finished week, the largest index of each feature; `block` the same of the week under
+    way. `moved` are the features of the alarm that goes on, last above the limit on `moved_day`.
     """
 
     format: int = _FORMAT
     features: list[str]
     first_day: int = -1
-    edges: list[list[float]] = []
+    edges: list[list[float | None]] = []
     days: dict[int, SketchState] = {}
     block_start: int = -1
     block: list[float] = []
@@ -86,6 +86,10 @@ class DriftMonitor:
         self._state = MonitorState(features=[*features, PROBABILITY])
         self._edges: npt.NDArray[np.float32] | None = None
         self._days: dict[int, Sketch] = {}
+        #: What the last call of `observe` compared, feature by feature, and how far each could have moved without an
+        #: alarm; empty where there was nothing to compare with.
+        self.shifts: list[Shift] = []
+        self.allowed: list[float] = []
 
     @property
     def moved(self) -> tuple[str, ...]:
@@ -114,6 +118,7 @@ class DriftMonitor:
                 f"served matrix of shape {matrix.shape} with {len(probabilities)} probabilities on day {day} "
                 f"(allowed: {len(state.features) - 1} features, a day after {state.last_day})"
             )
+        self.shifts, self.allowed = [], []
         if not len(matrix):
             return []
         state.last_day = day
@@ -130,7 +135,7 @@ class DriftMonitor:
     def checkpoint(self) -> dict[str, Any]:
         """All that was learned as plain data, ready for JSON."""
         self._state.days = {day: sketch.to_plain() for day, sketch in self._days.items()}
-        self._state.edges = [] if self._edges is None else self._edges.tolist()
+        self._state.edges = [] if self._edges is None else _without_infinity(self._edges)
         plain: dict[str, Any] = msgspec.to_builtins(self._state, str_keys=True)
         return plain
 
@@ -147,7 +152,7 @@ class DriftMonitor:
                 f"drift checkpoint of {len(state.features)} features cannot be used for {len(features)}"
             )
         if state.edges:
-            monitor._edges = np.array(state.edges, dtype=np.float32)
+            monitor._edges = np.array([[np.inf if e is None else e for e in row] for row in state.edges], np.float32)
             monitor._days = {day: Sketch.from_plain(one, monitor._edges) for day, one in state.days.items()}
         monitor._state = state
         return monitor
@@ -168,16 +173,14 @@ class DriftMonitor:
         usual = _usual(state.blocks, state.block)
         past = [float((np.array(block) / usual).max()) for block in state.blocks]
         allowed = np.maximum(limit(np.array(past), settings.alarms_per_month, _BLOCK_DAYS) * usual, settings.least_psi)
+        self.shifts, self.allowed = shifts(before, after), allowed.tolist()
         moved = [i for i in np.argsort(-now / usual, kind="stable").tolist() if now[i] > allowed[i]]
         new = [i for i in moved if state.features[i] not in state.moved]
         if moved:
             state.moved, state.moved_day = [*state.moved, *(state.features[i] for i in new)], day
         elif day > state.moved_day + _QUIET_DAYS:
             state.moved = []
-        if not new:
-            return []
-        told = shifts(before, after)
-        return [self._alarm(i, day, float(allowed[i]), told[i]) for i in new]
+        return [self._alarm(i, day, self.allowed[i], self.shifts[i]) for i in new]
 
     def _turn_block(self, day: int) -> None:
         """Begin a new week where one is over. Weeks that begin within an alarm say nothing about quiet times."""
@@ -210,6 +213,10 @@ class DriftMonitor:
             for i in splits
         ]
         return days[1 + int(np.argmax(parted))]
+
+
+def _without_infinity(edges: npt.NDArray[np.float32]) -> list[list[float | None]]:
+    return [[edge if np.isfinite(edge) else None for edge in row] for row in edges.tolist()]
 
 
 def _usual(blocks: list[list[float]], block: list[float]) -> Floats:

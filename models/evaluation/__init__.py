@@ -5,9 +5,11 @@
 - `profit`: what a retention campaign earns.
 - `influence` and `intervals`: how sure each measure is, with customers as the independent units.
 - `windows`: everything together over the last 7, 30 and 90 days, against the references, by cohort.
+- `cohorts`: groups of customers that settings declare.
 - `estimate`: what is to be expected before the labels are known.
 """
 
+from models.evaluation.cohorts import Cohort, parse_cohorts
 from models.evaluation.curves import (
     GainCurve,
     PrecisionRecallCurve,
@@ -41,6 +43,7 @@ __all__ = [
     "EMITTED",
     "EPSILON",
     "Clusters",
+    "Cohort",
     "Evaluation",
     "EvaluationRows",
     "GainCurve",
@@ -62,6 +65,7 @@ __all__ = [
     "lift_at",
     "log_loss",
     "log_losses",
+    "parse_cohorts",
     "precision_at",
     "precision_recall_curve",
     "profit_above",

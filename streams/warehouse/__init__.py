@@ -7,7 +7,9 @@ One writer per data directory reads all partitions of `scores` and `labels`; rea
 3. `columns` turns rows into Arrow tables.
 4. `writer` applies a batch and its offsets in one transaction; `schema` holds the tables, `lock` keeps others out.
 5. `snapshot` publishes a copy by rename, named by the pointer file CURRENT.
-6. `role` drives these; `query` reads snapshots for the command line and the console.
+6. `analyst` runs an `analysis` of each snapshot beside the writer: `quality` measures what was emitted, `drifting`
+   watches what was served; the `findings` go back to the writer, the alarms to the trainer.
+7. `role` drives these; `query` reads snapshots for the command line and the console.
 
 The offsets in DuckDB are the truth, so a record has its effect once, however often the process dies:
 

@@ -8,17 +8,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
+from models.churn.control import Control
 from models.features import FEATURES
 from models.settings import Settings
 from streams.kafka import group_id
 from streams.telemetry import Telemetry
+from streams.warehouse.analyst import Analyst
 from streams.warehouse.decode import Decoder
 from streams.warehouse.feed import EXPIRED, FEED_ERRORS, NEW, RECREATED, RESUMED, Beginning, Feed, FeedLost
+from streams.warehouse.findings import Findings
+from streams.warehouse.gauges import QualityGauges
 from streams.warehouse.intake import read_batch
 from streams.warehouse.metrics import Metrics
-from streams.warehouse.quarantine import Quarantine
+from streams.warehouse.outbox import Outbox
 from streams.warehouse.snapshot import Publisher, live_path, snapshots_dir
 from streams.warehouse.writer import Partition, Position, WarehouseWriter
 
@@ -31,6 +36,8 @@ _CHECK_EVERY_S = 5.0
 _RETRY_FIRST_S, _RETRY_CAP_S = 0.2, 10.0
 #: How long stopping may take to apply what was on the topics when the stop came.
 _DRAIN_S = 10.0
+#: How long the last analysis may take, which is made while stopping.
+_LAST_LOOK_S = 4.0
 #: Publishing costs a copy of the whole file; at most one part in this many of the time goes there.
 _PUBLISH_SHARE = 10
 
@@ -47,7 +54,10 @@ class Warehouse:
         self._settings = settings
         self._telemetry = telemetry
         self._metrics = Metrics(telemetry)
-        self._quarantine = Quarantine(settings.broker)
+        self._gauges = QualityGauges(telemetry)
+        self._outbox = Outbox(settings.broker)
+        self._analyst = Analyst(settings)
+        self._snapshot: Path | None = None
         self._positions: dict[Partition, Position] = {}
         self._publish_at = self._check_at = 0.0
         self._retry_s = 0.0
@@ -71,8 +81,10 @@ class Warehouse:
                 while not stop.is_set():
                     await self._serve(stop)
                 await self._publish_if_due(now=True)
+                await self._analyse_at_stop()
             finally:
-                await self._quarantine.close()
+                await self._analyst.close()
+                await self._outbox.close()
                 await self._in_thread(self._writer.close)
 
     def _open(self) -> None:
@@ -155,12 +167,13 @@ class Warehouse:
         if records:
             await self._store([(feed.logical(record), record) for record in records])
         await self._publish_if_due()
+        await self._analyse()
         await self._check_if_due(feed)
         self._telemetry.progress(busy=bool(records))
 
     async def _store(self, records: list[tuple[Partition, Any]]) -> None:
         batch, refused = await self._in_thread(read_batch, self._decoder, records, self._positions)
-        await self._quarantine.send(refused, time.time())
+        await self._outbox.refuse(refused, time.time())
         started = time.perf_counter()
         applied = await self._in_thread(self._writer.apply, batch)
         self._metrics.batch_seconds.observe(time.perf_counter() - started)
@@ -168,6 +181,42 @@ class Warehouse:
         self._metrics.count(applied, refused)
         for reason in sorted({one.error.reason for one in refused}):
             _LOG.warning("records sent to quarantine: %s", reason)
+
+    async def _analyse(self, *, wait: bool = False) -> None:
+        """Take what an analysis found, and begin the next one where a new snapshot is there."""
+        findings = await self._analyst.collect(wait=wait)
+        self._gauges.analysed(self._analyst.last_s, self._analyst.failures)
+        if findings is not None:
+            try:
+                await self._warn(findings)
+            except BaseException:
+                self._analyst.forget()
+                raise
+            await self._in_thread(self._writer.note, findings, self._settings.warehouse)
+            self._gauges.show(findings)
+        if self._snapshot is not None and not self._publisher.stale:
+            self._analyst.begin(self._snapshot)
+
+    async def _warn(self, findings: Findings) -> None:
+        """Log alarms, and have the trainer begin a challenger where settings say so. Raises one of FEED_ERRORS."""
+        for alarm in findings.alarms:
+            _LOG.warning("drift alarm: %s", alarm.sentence)
+        if self._settings.drift.start_challenger:
+            for day in sorted({alarm.day for alarm in findings.alarms}):
+                note = "; ".join(alarm.sentence for alarm in findings.alarms if alarm.day == day)
+                await self._outbox.command(Control(control="drift", id=f"drift-{day}", note=note[:200]))
+
+    async def _analyse_at_stop(self) -> None:
+        """Look once more, for a short time, so that the last snapshot tells of what it holds."""
+        try:
+            await self._analyse(wait=True)
+            await self._publish_if_due(now=True)
+            if self._snapshot is not None:
+                self._analyst.begin(self._snapshot, now=True, within_s=_LAST_LOOK_S)
+            await self._analyse(wait=True)
+        except FEED_ERRORS as error:
+            _LOG.warning("the trainer was not told of drift; the next start will: %r", error)
+        await self._publish_if_due(now=True)
 
     async def _drain(self, feed: Feed) -> None:
         """Apply what the topics hold now, so that the last snapshot has all that was scored before the stop."""
@@ -202,7 +251,7 @@ class Warehouse:
         if not self._retry_s:
             _LOG.warning("cannot read the topics, trying again: %r", error)
         self._retry_s = min(max(2 * self._retry_s, _RETRY_FIRST_S), _RETRY_CAP_S)
-        await self._quarantine.close()
+        await self._outbox.close()
         await self._publish_if_due()
         try:
             async with asyncio.timeout(self._retry_s):
@@ -222,6 +271,7 @@ class Warehouse:
             self._metrics.publish_failures.inc()
             _LOG.error("cannot publish a snapshot, trying again: %s", error)
         else:
+            self._snapshot = snapshot.path
             self._metrics.published(snapshot, rows)
             _LOG.debug("snapshot %d published: %d bytes", snapshot.number, snapshot.size_bytes)
         cost_s = time.monotonic() - started

@@ -81,6 +81,72 @@ FEATURE_KEYS: tuple[tuple[str, str, str], ...] = (
     ("score_id", "VARCHAR", "the score made from them"),
 )
 
+METRIC_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("as_of", "TIMESTAMP", "UTC time at which the window ends: each midnight, and the newest time"),
+    ("horizon_days", "DOUBLE", "days that the probabilities look ahead"),
+    ("window_days", "DOUBLE", "length of the window; NULL: all time, and for estimates all that wait for their truth"),
+    ("cohort", "VARCHAR", "all, or a cohort of the settings"),
+    ("predictor", "VARCHAR", "emitted; rule; prior; or a learned model, before calibration"),
+    (
+        "kind",
+        "VARCHAR",
+        "realised: of predictions whose horizon ended in the window; estimated: expected of those made in it",
+    ),
+    (
+        "measure",
+        "VARCHAR",
+        "auc, log_loss, brier, ece, lift_at_top (the top tenth), rate (of leavers), profit (per customer) and others",
+    ),
+    ("reference", "VARCHAR", "if set, value is the difference to this predictor on the same predictions"),
+    ("value", "DOUBLE", "the measure; NULL where it is not defined"),
+    ("low", "DOUBLE", "lower end of its 95 % interval, customers being the independent units"),
+    ("high", "DOUBLE", "upper end"),
+    ("predictions", "BIGINT", "predictions that it rests on"),
+    ("customers", "BIGINT", "customers that it rests on"),
+    ("positives", "BIGINT", "predictions of customers who left; NULL while that is not known"),
+    ("realised_at", "TIMESTAMP", "of an estimate: the as_of of the realised measure of the same predictions"),
+)
+
+RELIABILITY_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("as_of", "TIMESTAMP", "UTC time at which the window ends"),
+    ("horizon_days", "DOUBLE", "days that the probabilities look ahead"),
+    ("window_days", "DOUBLE", "length of the window; NULL: all time"),
+    ("bin", "BIGINT", "number of the bin, by rising probability; bins are about equally full"),
+    ("lowest", "DOUBLE", "lowest probability in the bin"),
+    ("highest", "DOUBLE", "highest probability in the bin"),
+    ("predictions", "BIGINT", "predictions in the bin"),
+    ("positives", "BIGINT", "those of customers who left"),
+    ("probability", "DOUBLE", "mean of the emitted probabilities"),
+    ("rate", "DOUBLE", "share of customers who left"),
+    ("low", "DOUBLE", "lower end of the 95 % interval of the rate"),
+    ("high", "DOUBLE", "upper end"),
+)
+
+DRIFT_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("day", "DATE", "UTC day of the scores"),
+    ("feature", "VARCHAR", "a feature as served, or probability: the emitted one"),
+    ("predictions", "BIGINT", "scores told on the day, of customers in the cohort; beyond 50,000 a share of them"),
+    ("null_rate", "DOUBLE", "share of them for which it is unknown"),
+    ("mean", "DOUBLE", "mean of the known"),
+    ("q10", "DOUBLE", "quantile .10 of the known"),
+    ("q25", "DOUBLE", "quantile .25"),
+    ("q50", "DOUBLE", "median"),
+    ("q75", "DOUBLE", "quantile .75"),
+    ("q90", "DOUBLE", "quantile .90"),
+    ("psi", "DOUBLE", "population stability index of the last days against those before; NULL while there are too few"),
+    ("allowed", "DOUBLE", "what it may be without an alarm, by the alarm budget"),
+    ("moved", "BOOLEAN", "whether it is part of an alarm that goes on"),
+    ("alarm", "BOOLEAN", "whether that alarm was raised on this day"),
+    ("since", "DATE", "of an alarm: the day from which on it looks different"),
+    ("sentence", "VARCHAR", "of an alarm: what happened, in words"),
+)
+
+PROGRESS_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("name", "VARCHAR", "what was analysed: quality or drift"),
+    ("day", "BIGINT", "the last whole day that was, counted from 1970, UTC"),
+    ("state", "VARCHAR", "what it needs to go on, as JSON"),
+)
+
 CONSUMED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("topic", "VARCHAR", "logical topic name"),
     ("partition", "BIGINT", "partition of the topic"),
@@ -105,6 +171,10 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("scores_history", "every score that was emitted, in the order of arrival", SCORE_COLUMNS),
     ("features", "the feature vector of every score, one column per feature; NULL is unknown", FEATURE_KEYS),
     ("labels", "one row per kept prediction and horizon: what was said, and what is known of it", LABEL_COLUMNS),
+    ("model_metrics", "how good the probabilities were, by day, horizon, window, cohort and predictor", METRIC_COLUMNS),
+    ("reliability", "what was said and what came: bins of emitted probabilities", RELIABILITY_COLUMNS),
+    ("drift", "what was served, day by day and feature by feature, and what moved", DRIFT_COLUMNS),
+    ("analysed", "how far the tables model_metrics, reliability and drift are", PROGRESS_COLUMNS),
     ("consumed", "how far each partition is in this file; written together with its rows", CONSUMED_COLUMNS),
     ("snapshot_info", "one row: which snapshot this is", SNAPSHOT_COLUMNS),
 )
@@ -115,6 +185,19 @@ SELECT customer_id, probability, band, percentile, reasons, horizon_days, label_
 FROM scores WHERE likelihood_to_churn ORDER BY probability DESC, customer_id"""
 _VIEW_MEANING = "the customers to act on now, most likely first"
 
+_EXPECTED = """CREATE VIEW expected_and_realised AS
+SELECT e.as_of, e.realised_at, e.horizon_days, e.window_days, e.cohort, e.predictor, e.measure, e.value AS expected,
+       e.low, e.high, r.value AS realised, r.value BETWEEN e.low AND e.high AS as_expected
+FROM model_metrics e LEFT JOIN model_metrics r
+    ON r.kind = 'realised' AND r.reference IS NULL AND r.as_of = e.realised_at AND r.horizon_days = e.horizon_days
+    AND r.window_days = e.window_days AND r.cohort = e.cohort AND r.predictor = e.predictor AND r.measure = e.measure
+WHERE e.kind = 'estimated' AND e.realised_at IS NOT NULL"""
+_EXPECTED_MEANING = (
+    "what was expected of the predictions of a window, beside what became of them once their truth was known"
+)
+
+VIEWS = (("likely_to_churn", _VIEW, _VIEW_MEANING), ("expected_and_realised", _EXPECTED, _EXPECTED_MEANING))
+
 FEATURE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 #: More feature columns than this come from a broken or hostile producer, not from a feature registry.
 MAX_FEATURES = 1000
@@ -122,7 +205,7 @@ RESERVED_NAMES = frozenset(name for name, _, _ in FEATURE_KEYS)
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables, comments and the view in an empty file.
+    """Make the tables, comments and views in an empty file.
 
     Raises
     ------
@@ -133,8 +216,9 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("BEGIN")
         for name, meaning, columns in TABLES:
             _create_table(connection, name, meaning, columns)
-        connection.execute(_VIEW)
-        connection.execute(f"COMMENT ON VIEW likely_to_churn IS {_quoted(_VIEW_MEANING)}")
+        for name, statement, meaning in VIEWS:
+            connection.execute(statement)
+            connection.execute(f"COMMENT ON VIEW {name} IS {_quoted(meaning)}")
         connection.execute("COMMIT")
     _check(connection)
 

@@ -19,13 +19,16 @@ import msgspec
 import pyarrow as pa
 
 from models.records import LabelRecord
+from models.settings import WarehouseSettings
 from streams.warehouse import schema
 from streams.warehouse.columns import feature_table, score_table
 from streams.warehouse.decode import ScoreRow
 from streams.warehouse.errors import WarehouseError
+from streams.warehouse.findings import Findings, put_findings
 from streams.warehouse.labels import put_labels
 from streams.warehouse.live import naming, open_live, roll_back
 from streams.warehouse.lock import WriterLock
+from streams.warehouse.retention import forget_old
 
 #: (logical topic, partition)
 Partition = tuple[str, int]
@@ -139,6 +142,15 @@ class WarehouseWriter:
             raise
         self.changes += bool(batch.scores or batch.labels or batch.erased)
         return Applied(scores=newest, scores_history=history, labels=labels)
+
+    def note(self, findings: Findings, keep: WarehouseSettings) -> None:
+        """Write what an analysis found, and drop what is older than is to be kept. Raises WarehouseError."""
+        if findings.empty:
+            return
+        with self._transaction():
+            put_findings(self._connection, findings)
+            forget_old(self._connection, findings.clock, keep)
+        self.changes += 1
 
     def move(self, positions: Mapping[Partition, Position]) -> None:
         """Set positions without rows, where a topic began anew. Raises WarehouseError."""

@@ -104,6 +104,20 @@ def test_a_restored_monitor_goes_on_as_if_never_stopped() -> None:
     assert one.moved
 
 
+def test_a_feature_that_was_never_known_survives_json() -> None:
+    """Strict JSON has no infinity, and the edges of such a feature are infinite."""
+    settings = DriftSettings(settle_days=0, reference_days=1, window_days=1)
+    one = DriftMonitor(settings, NAMES)
+    matrix = np.ones((50, len(NAMES)), dtype=np.float32)
+    matrix[:, 0] = np.nan
+    one.observe(1, matrix, np.full(50, 0.5))
+    other = DriftMonitor.restore(json.loads(json.dumps(one.checkpoint(), allow_nan=False)), settings, NAMES)
+
+    assert other.checkpoint() == one.checkpoint()
+    assert other.observe(2, matrix, np.full(50, 0.5)) == one.observe(2, matrix, np.full(50, 0.5))
+    assert other.shifts == one.shifts
+
+
 def test_checkpoints_of_others_are_refused() -> None:
     """Other features, and data that is no checkpoint."""
     settings = DriftSettings()
