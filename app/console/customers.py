@@ -1,4 +1,4 @@
-"""The customers most at risk, as the newest snapshot has them; runs in a thread of the console."""
+"""The customers most at risk and the quality of the model, as the newest snapshot has them; runs in a thread."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from app.words import brief_amount, meaning
 from models.settings import Settings
 from streams.warehouse import query
 from streams.warehouse.errors import WarehouseError
+from streams.warehouse.quality_query import quality
 from streams.warehouse.snapshot import newest
 
 MOST = 20
@@ -43,6 +44,7 @@ def _read(path: Path) -> Table:
         name=path.name,
         created_at=None if created_at is None else datetime.fromisoformat(created_at).timestamp(),
         bands=figures["bands"],
+        quality=quality(path),
         customers=tuple(_customer(row) for row in query.customers_at_risk(path, MOST)),
     )
 

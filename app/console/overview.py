@@ -25,6 +25,7 @@ class Table(msgspec.Struct, frozen=True):
     created_at: float | None = None
     bands: dict[str, int] = {}
     customers: tuple[Plain, ...] = ()
+    quality: Plain = {}
     problem: str | None = None
 
 
@@ -39,6 +40,8 @@ def overview(now: float, answers: Sequence[Answer], table: Table, children: Mapp
         "lag": _breakdown(worker.get("lag")),
         "quarantine": _breakdown(worker.get("quarantine")),
         "model": _model(trainer),
+        "league": _league(trainer),
+        "quality": table.quality,
         "deliveries": _breakdown(sync.get("deliveries")),
         "pending": _number(sync.get("pending")),
         "destinations": _destinations(sync),
@@ -97,6 +100,34 @@ def _model(trainer: Plain) -> Plain:
     measured = given if isinstance(given, dict) else {}
     metrics = {who: {name: _number(measured.get(f"{name}_{who}")) for name in _MEASURES} for who in _JUDGES}
     return _figures(trainer, "examples", "positives") | {"served": trainer.get("served"), "metrics": metrics}
+
+
+def _league(trainer: Plain) -> Plain:
+    """Of the first horizon: what is served, since when and why, and the models that compete for it."""
+    horizons = trainer.get("models")
+    first = next((one for one in horizons.values() if isinstance(one, dict)), {}) if isinstance(horizons, dict) else {}
+    moves, models = (
+        [one for one in value if isinstance(one, dict)] if isinstance(value := first.get(name), list) else []
+        for name in ("last_moves", "models")
+    )
+    move = moves[-1] if moves else {}
+    standings = [
+        {"name": str(one.get("name")), "alias": str(one.get("alias"))}
+        | _figures(one, "judged", "compared", "recent_log_loss", "evidence")
+        for one in models
+    ]
+    return {
+        "served": _text(first.get("served")),
+        "champion": _text(first.get("champion")),
+        "why": _text(move.get("why") or first.get("why")),
+        "since": _number(move.get("at")),
+        "moves": _number(first.get("moves")),
+        "standings": standings,
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _snapshot(now: float, table: Table) -> Plain:

@@ -40,35 +40,35 @@ FROM scores_history WHERE as_of <= ? GROUP BY customer_id"""
 
 def customers_at_risk(path: Path, n: int) -> list[dict[str, Any]]:
     """The `n` customers most likely to leave, of those who still can, with their reasons."""
-    with _reading(path) as connection:
-        return _rows(connection.execute(_AT_RISK, [n]))
+    with reading(path) as connection:
+        return rows_of(connection.execute(_AT_RISK, [n]))
 
 
 def customer(path: Path, customer_id: str, history: int = 20) -> dict[str, Any] | None:
     """The newest score of a customer with `features` (unknown ones left out) and `history`, the last scores, newest
     first; None if there is no score.
     """
-    with _reading(path) as connection:
-        found = _rows(connection.execute(_CUSTOMER, [customer_id]))
+    with reading(path) as connection:
+        found = rows_of(connection.execute(_CUSTOMER, [customer_id]))
         if not found:
             return None
         score = found[0]
         score["source_offsets"] = {one["source"]: one["last_offset"] for one in score["source_offsets"]}
-        vectors = _rows(connection.execute("SELECT * FROM features WHERE score_id = ?", [score["score_id"]]))
+        vectors = rows_of(connection.execute("SELECT * FROM features WHERE score_id = ?", [score["score_id"]]))
         vector = vectors[0] if vectors else {}
         score["features"] = {k: v for k, v in vector.items() if k not in RESERVED_NAMES and v is not None}
-        score["history"] = _rows(connection.execute(_CUSTOMER_HISTORY, [customer_id, history]))
+        score["history"] = rows_of(connection.execute(_CUSTOMER_HISTORY, [customer_id, history]))
         return score
 
 
 def summary(path: Path) -> dict[str, Any]:
     """Counts of customers (all, eligible, likely to churn, by band), of scores and labels, and which snapshot it is."""
-    with _reading(path) as connection:
-        figures = _rows(connection.execute(_SUMMARY))[0]
+    with reading(path) as connection:
+        figures = rows_of(connection.execute(_SUMMARY))[0]
         bands = connection.execute("SELECT band, count(*) FROM scores GROUP BY band ORDER BY band").fetchall()
         labels = "SELECT count(label) AS examples, coalesce(sum(label), 0)::BIGINT AS positives FROM labels"
-        figures |= _rows(connection.execute(labels))[0]
-        info = _rows(connection.execute("SELECT * FROM snapshot_info"))
+        figures |= rows_of(connection.execute(labels))[0]
+        info = rows_of(connection.execute("SELECT * FROM snapshot_info"))
         return figures | {"bands": dict(bands), "snapshot": info[0] if info else None}
 
 
@@ -78,7 +78,7 @@ def score_as_of(path: Path, cutoff: float, *, eligible_only: bool = False) -> di
     With `eligible_only`, customers whose newest score then says that they had left are not in it.
     """
     moment = datetime.fromtimestamp(cutoff, UTC).replace(tzinfo=None)
-    with _reading(path) as connection:
+    with reading(path) as connection:
         rows = connection.execute(_AS_OF, [moment]).fetchall()
     return {
         customer_id: newest["probability"] for customer_id, newest in rows if newest["eligible"] or not eligible_only
@@ -86,7 +86,8 @@ def score_as_of(path: Path, cutoff: float, *, eligible_only: bool = False) -> di
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to a snapshot. Raises NoSnapshot."""
     if not path.is_file():
         raise NoSnapshot(f"no snapshot '{path}': it was never there, or newer ones have replaced it")
     connection = duckdb.connect(str(path), read_only=True)
@@ -96,7 +97,8 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def rows_of(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """The rows of a result as plain data, by column."""
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, map(_plain, row), strict=True)) for row in result.fetchall()]
 

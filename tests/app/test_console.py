@@ -81,6 +81,28 @@ def test_the_page_data_comes_from_the_roles_and_the_snapshot(tmp_path):
     assert (data["warehouse"]["snapshot"], data["customers"][0]["customer_id"]) == ("ebbtide-7.duckdb", HOSTILE)
 
 
+def test_the_league_of_the_first_horizon_is_shown_with_the_last_move(tmp_path):
+    """What is served, since when and why, and how far each challenger has come."""
+    move = {"at": 99.0, "before": "rule", "after": "logistic", "why": "better in the test"}
+    standing = {
+        "name": "rule",
+        "alias": "challenger",
+        "judged": 5,
+        "compared": 2,
+        "recent_log_loss": 0.4,
+        "evidence": 0.1,
+    }
+    league = {"served": "logistic", "champion": "logistic", "why": "x", "moves": 1, "last_moves": [{}, move]}
+    status = TRAINER | {"models": {"inactivity-30d": league | {"models": [standing]}, "inactivity-7d": {}}}
+
+    data = with_console(tmp_path, {"trainer": status}, overview_of)
+
+    assert data["league"] == {
+        "served": "logistic", "champion": "logistic", "why": "better in the test", "since": 99.0, "moves": 1,
+        "standings": [standing],
+    }  # fmt: skip
+
+
 def test_a_dead_role_is_down_and_its_figures_unknown(tmp_path):
     """A role that does not answer shows as down; nothing is made up for it."""
     data = with_console(tmp_path, {"worker": WORKER}, overview_of)
@@ -190,7 +212,7 @@ def test_notes_of_dead_processes_do_not_count(tmp_path):
 @pytest.mark.parametrize("junk", [None, 3, "text", [], {"a": "b"}, {"a": True}, {"a": float("inf")}])
 def test_odd_statuses_never_break_the_page(junk):
     """A role of another version may send anything; what is no count is left out."""
-    status = dict.fromkeys((*WORKER, *TRAINER, *SYNC), junk) | {"watermark": None}
+    status = dict.fromkeys((*WORKER, *TRAINER, *SYNC, "models"), junk) | {"watermark": None}
 
     data = overview(5.0, [answer(role, status) for role in ("worker", "trainer", "warehouse", "sync")], Table(), {})
 

@@ -23,9 +23,9 @@ function ticks(low, high, count) {
 }
 
 class Chart {
-  // `options`: format (number to text), zero (whether y starts at 0), least (smallest range of y).
+  // `options`: format (number to text), zero (whether y starts at 0), least (smallest range of y), dates (x in days).
   constructor(holder, options) {
-    this.options = { format: String, zero: true, least: 1, ...options };
+    this.options = { format: String, zero: true, least: 1, dates: false, ...options };
     this.holder = holder;
     this.legend = holder.parentElement.appendChild(document.createElement("div"));
     this.legend.className = "legend";
@@ -78,12 +78,24 @@ class Chart {
       svg.append(shape("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y, y2: y }));
       svg.append(shape("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, this.options.format(mark)));
     }
+    if (this.options.dates) return this.days(svg, height);
     const start = this.times[0], end = this.times.at(-1), span = end - start;
     const step = [5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find(s => span / s <= 5) ?? 7200;
     for (let back = 0; back < span * 0.97; back += step) {
       const label = back === 0 ? "now" : back % 60 === 0 ? `−${back / 60} min` : `−${back} s`;
       const anchor = back === 0 ? "end" : "middle";
       svg.append(shape("text", { x: this.x(end - back), y: height - 4, "text-anchor": anchor }, label));
+    }
+  }
+
+  // About four midnights, the last one at the right edge.
+  days(svg, height) {
+    const start = this.times[0], end = this.times.at(-1), days = (end - start) / 86400;
+    const step = [1, 2, 7, 14, 28, 56].find(s => days / s <= 4) ?? 91;
+    for (let back = 0; back <= days * 0.95; back += step) {
+      const t = end - back * 86400;
+      const label = new Date(t * 1000).toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
+      svg.append(shape("text", { x: this.x(t), y: height - 4, "text-anchor": back === 0 ? "end" : "middle" }, label));
     }
   }
 
@@ -120,6 +132,48 @@ class Chart {
       entry.append(label);
       const value = entry.appendChild(document.createElement("b"));
       value.textContent = values[at] === null ? "–" : this.options.format(values[at]);
+    }
+  }
+}
+
+// What was said against what came, per bin with its interval; on the diagonal both agree.
+class Reliability {
+  constructor(holder) {
+    this.holder = holder;
+    new ResizeObserver(() => this.draw()).observe(holder);
+  }
+
+  // `bins`: {probability, rate, low, high, predictions}.
+  show(bins) {
+    this.bins = bins;
+    this.draw();
+  }
+
+  draw() {
+    this.holder.replaceChildren();
+    if (!this.bins || !this.bins.length) {
+      const empty = this.holder.appendChild(document.createElement("div"));
+      empty.className = "empty";
+      empty.textContent = "no labels yet";
+      return;
+    }
+    const { clientWidth: width, clientHeight: height } = this.holder;
+    const most = Math.max(0.05, ...this.bins.flatMap(b => [b.probability, Math.min(b.high, 1.6 * b.rate + 0.02)]));
+    const marks = ticks(0, Math.min(1, most), 4).filter(m => m <= 1), top = marks.at(-1);
+    const x = v => LEFT + (width - LEFT - RIGHT) * v / top, y = v => height - BOTTOM - (height - TOP - BOTTOM) * Math.min(v, top) / top;
+    const percent = v => `${+(100 * v).toFixed(1)} %`;
+    const svg = this.holder.appendChild(shape("svg", { role: "img", viewBox: `0 0 ${width} ${height}` }));
+    for (const [i, mark] of marks.entries()) {
+      svg.append(shape("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(mark), y2: y(mark) }));
+      svg.append(shape("text", { x: LEFT - 8, y: y(mark) + 4, "text-anchor": "end" }, percent(mark)));
+      if (width < 300 && (marks.length - 1 - i) % 2) continue;
+      svg.append(shape("text", { x: x(mark), y: height - 4, "text-anchor": mark === top ? "end" : "middle" }, percent(mark)));
+    }
+    svg.append(shape("line", { class: "cursor", x1: x(0), x2: x(top), y1: y(0), y2: y(top) }));
+    for (const bin of this.bins) {
+      const dot = shape("circle", { cx: x(bin.probability), cy: y(bin.rate), r: 4, fill: "var(--tide)" });
+      dot.append(shape("title", {}, `said ${percent(bin.probability)}, came ${percent(bin.rate)} of ${bin.predictions}`));
+      svg.append(shape("line", { class: "line", x1: x(bin.probability), x2: x(bin.probability), y1: y(bin.low), y2: y(bin.high), stroke: "var(--mute)" }), dot);
     }
   }
 }

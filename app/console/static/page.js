@@ -77,8 +77,8 @@ function drawTiles(d) {
   );
 }
 
-function drawModel({ served, metrics }) {
-  $("served").textContent = served ? `serving ${served}` : "";
+function drawModel({ metrics, examples }) {
+  $("matured").textContent = note(examples, "labels");
   const columns = [["auc", "AUC", Math.max], ["log_loss", "log loss", Math.min], ["brier", "Brier", Math.min]];
   const best = Object.fromEntries(columns.map(([key, , pick]) =>
     [key, pick(...JUDGES.map(([who]) => metrics[who][key]).filter(v => v !== null))]));
@@ -88,6 +88,52 @@ function drawModel({ served, metrics }) {
       const value = metrics[who][key];
       return el("td", { class: value !== null && value === best[key] ? "best" : "" }, digits(value, 3));
     }))));
+}
+
+// A measure [value, low, high] as text, its interval as a tooltip.
+function measure(m, n = 3) {
+  if (!m || m[0] === null) return el("td", {}, "–");
+  return el("td", m[1] === null ? {} : { title: `95 % interval ${digits(m[1], n)} to ${digits(m[2], n)}` }, digits(m[0], n));
+}
+
+const signed = m => m && m[0] !== null ? `${m[0] < 0 ? "−" : "+"}${Math.abs(m[0]).toFixed(3)}` : "–";
+
+function drawLeague({ served, champion, why, since, standings }) {
+  const pinned = served && champion && !served.includes(champion);
+  $("served").textContent = served ? `serving ${served}${since ? ` since ${new Date(since * 1000).toISOString().slice(0, 10)}` : ""}` : "";
+  $("why").textContent = why ? `${why[0].toUpperCase()}${why.slice(1)}.${pinned ? ` The champion is ${champion}.` : ""}` : "";
+  const rows = standings.map(one => el("tr", {},
+    el("td", { class: one.alias === "champion" ? "best" : "" }, one.name.replaceAll("_", " ")),
+    el("td", {}, one.alias), el("td", {}, whole(one.judged)), el("td", {}, digits(one.recent_log_loss, 3)),
+    el("td", {}, one.alias === "champion" ? "–" : el("span", { class: "track", title: `${whole(one.compared)} predictions compared` },
+      el("i", { width: `${100 * Math.min(1, one.evidence || 0)}%` })))));
+  $("league").replaceChildren(...(rows.length ? [el("tr", {}, ...["model", "role", "judged", "log loss", "evidence"]
+    .map(name => el("th", {}, name))), ...rows] : []));
+}
+
+function drawWindows({ windows = {}, against_rule = {}, estimated = {} }) {
+  const named = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["all", "all time"]].filter(([w]) => windows[w]);
+  const rows = named.map(([w, label]) => {
+    const own = windows[w].emitted || {}, gain = (against_rule[w] || {}).emitted || {};
+    return el("tr", {}, el("td", {}, label), el("td", {}, whole(own.predictions)), measure(own.auc), measure(own.log_loss),
+      el("td", {}, signed(gain.log_loss)), measure(own.ece));
+  });
+  if (estimated.auc) rows.push(el("tr", { class: "quiet" }, el("td", {}, "expected, made in 30 days"), el("td", {}, ""),
+    measure(estimated.auc), measure(estimated.log_loss), el("td", {}, ""), el("td", {}, "")));
+  $("windows").replaceChildren(...(rows.length ? [el("tr", {}, ...["window", "labels", "AUC", "log loss", "to the rule", "ECE"]
+    .map(name => el("th", {}, name))), ...rows] : [el("tr", {}, el("td", { class: "quiet" }, "nothing measured yet: no label has matured"))]));
+}
+
+function drawQuality({ lines = { t: [] }, reliability = [], alarms = [], moved = [] }) {
+  for (const [chart, key] of [["auc", "auc"], ["realised", "log_loss"], ["ece", "ece"]]) {
+    charts[chart].show(lines.t, JUDGES.filter(([who]) => lines[`${key}.${who}`]).map(([who, label]) =>
+      ({ label, color: COLORS[JUDGES.findIndex(j => j[0] === who)], values: lines[`${key}.${who}`] })));
+  }
+  charts.reliability.show(reliability);
+  $("moved").textContent = moved.length ? `in alarm: ${moved.join(", ").replaceAll("_", " ")}` : "";
+  $("moved").className = moved.length ? "alarm" : "";
+  $("alarms").replaceChildren(...(alarms.length ? alarms.map(a => el("li", {}, el("time", {}, a.day), a.sentence.replaceAll("_", " ")))
+    : [el("li", { class: "quiet" }, "no alarm so far")]));
 }
 
 function bars(holder, rows, total, none) {
@@ -132,6 +178,10 @@ function makeCharts() {
   charts.events = new Chart($("chart-events"), { format: short, least: 10 });
   charts.lag = new Chart($("chart-lag"), { format: short, least: 10 });
   charts.loss = new Chart($("chart-loss"), { format: v => v.toFixed(2), zero: false, least: 0.05 });
+  charts.auc = new Chart($("chart-auc"), { format: v => v.toFixed(3), zero: false, least: 0.05, dates: true });
+  charts.realised = new Chart($("chart-realised"), { format: v => v.toFixed(3), zero: false, least: 0.05, dates: true });
+  charts.ece = new Chart($("chart-ece"), { format: v => v.toFixed(3), least: 0.02, dates: true });
+  charts.reliability = new Reliability($("chart-reliability"));
   charts.deliveries = new Chart($("chart-deliveries"), { format: short, least: 1 });
 }
 
@@ -162,6 +212,9 @@ function draw(d) {
   drawRoles(d.roles);
   drawTiles(d);
   drawModel(d.model);
+  drawLeague(d.league);
+  drawWindows(d.quality);
+  drawQuality(d.quality);
   bars($("bands"), BANDS.filter(b => d.bands[b]).map(b => [b, d.bands[b], b]), $("band-total"), "no scores yet");
   bars($("deliveries"), sorted(d.deliveries.parts), $("delivery-total"), d.destinations.state || "nothing sent yet");
   const closed = Object.entries(d.destinations.breakers).filter(([, state]) => state && state !== "closed");

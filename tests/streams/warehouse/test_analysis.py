@@ -14,6 +14,7 @@ from models.settings import DriftSettings, EvaluationSettings, LabelSettings, Se
 from streams.warehouse.analysis import Analysis
 from streams.warehouse.analyst import Analyst
 from streams.warehouse.findings import Findings, Metric
+from streams.warehouse.quality_query import quality
 from streams.warehouse.writer import WarehouseWriter
 from tests.streams.warehouse.ledgers import DAY, FIRST, ledger, publish, told
 from tests.streams.warehouse.support import make_label, make_pending, rows_of
@@ -218,6 +219,26 @@ def test_old_rows_are_forgotten(tmp_path: Path, writer: WarehouseWriter) -> None
     )
     oldest = rows_of(writer, "SELECT epoch(min(as_of)) FROM model_metrics")
     assert oldest[0][0] >= END - 5 * DAY
+
+
+def test_the_console_reads_what_was_found(tmp_path: Path, writer: WarehouseWriter) -> None:
+    """Newest measures by window, lines by day, reliability and alarms; nothing where nothing was found."""
+    empty = quality(publish(tmp_path, writer).path)
+    writer.note(
+        look(publish(tmp_path, writer, ledger(60, 8, END), served(range(61), 50)).path, DRIFTING), WarehouseSettings()
+    )
+    found = quality(publish(tmp_path, writer).path)
+    rule, emitted = (found["windows"]["all"][who]["log_loss"][0] for who in ("rule", "emitted"))
+
+    assert empty == {}
+    assert set(found["windows"]) == {"30", "90", "all"}
+    assert found["against_rule"]["all"]["emitted"]["log_loss"][0] == pytest.approx(emitted - rule)
+    assert found["estimated"]["auc"][0] > 0.5
+    assert found["lines"]["t"] == sorted(found["lines"]["t"])
+    assert len(found["lines"]["auc.emitted"]) == len(found["lines"]["t"]) > 20
+    assert sum(one["predictions"] for one in found["reliability"]) == found["windows"]["90"]["emitted"]["predictions"]
+    assert [alarm["feature"] for alarm in found["alarms"]] == ["tenure_days"]
+    assert found["moved"] == ["tenure_days"]
 
 
 def test_a_look_that_fails_is_told_and_made_again(tmp_path: Path, writer: WarehouseWriter) -> None:
