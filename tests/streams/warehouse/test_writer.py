@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,6 +18,9 @@ from streams.topics import LABELS, SCORES
 from streams.warehouse.errors import WarehouseDamaged, WarehouseError, WarehouseInUse
 from streams.warehouse.writer import Applied, Batch, Position, WarehouseWriter
 from tests.streams.warehouse.support import batch_of, dump, make_label, make_score, rows_of
+
+#: Bytes of the headers and of a block of a DuckDB file.
+_HEADERS, _BLOCK = 12_288, 262_144
 
 
 @pytest.fixture
@@ -270,17 +274,28 @@ def test_a_damaged_file_says_how_to_go_on(path: Path, damage: str) -> None:
             WarehouseWriter(path)
 
 
-def test_damage_that_shows_later_is_told_as_well(path: Path) -> None:
-    """A part that is missing behind the tables' names is met when rows are read, and the error names it."""
+def test_damage_is_told_wherever_it_is_met(path: Path) -> None:
+    """A damaged block is met when the file is opened or when rows are read, and the error says how to go on."""
     first = WarehouseWriter(path)
     first.apply(batch_of([make_score(f"c{i}") for i in range(3000)]))
     first.close()
-    path.write_bytes(path.read_bytes()[:300_000])
-    writer = WarehouseWriter(path)
+    sound, told = path.read_bytes(), {"opening": "", "reading": ""}
+    for start in range(_HEADERS, len(sound), _BLOCK):
+        path.write_bytes(sound[: start + 1000] + bytes(_BLOCK - 2000) + sound[start + _BLOCK - 1000 :])
+        try:
+            writer = WarehouseWriter(path)
+        except WarehouseDamaged as error:
+            told["opening"] = str(error)
+            continue
+        try:
+            writer.apply(batch_of([make_score("c1", 2)]))
+        except WarehouseError as error:
+            told["reading"] = str(error)
+        finally:
+            writer.close()
 
-    with pytest.raises(WarehouseError, match=r"(?s)live\.duckdb': .*IO Error.*delete it and 'live\.duckdb\.wal'"):
-        writer.apply(batch_of([make_score("c1", 2)]))
-    writer.close()
+    for text in told.values():
+        assert re.search(r"(?s)live\.duckdb': .*checksum.*delete it and 'live\.duckdb\.wal'", text)
 
 
 def test_a_file_of_another_version_is_refused(path: Path) -> None:
