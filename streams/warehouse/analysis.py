@@ -19,7 +19,7 @@ from models.labels import horizons_of
 from models.settings import Settings
 from streams.warehouse.drifting import DayWatch
 from streams.warehouse.findings import DAY_S, Findings, Progress
-from streams.warehouse.quality import bins, measured, read_ledger
+from streams.warehouse.quality import Ledger, bins, measured, read_ledger
 
 QUALITY, DRIFT = "quality", "drift"
 #: Event time that must have passed since a midnight before its day is looked at: partitions are not equally far.
@@ -38,7 +38,7 @@ class Analysis:
 
     def __init__(self, path: Path, settings: Settings, *, within_s: float, fresh: bool) -> None:
         self._path, self._settings, self._fresh = path, settings, fresh
-        self._until = time.monotonic() + within_s
+        self._began, self._within_s = time.monotonic(), within_s
         self._found = Findings()
 
     def run(self) -> Findings:
@@ -75,40 +75,46 @@ class Analysis:
             self._found.drift += rows
             self._found.alarms += alarms
             done = day
-            if day < days[-1] and self._late():
+            # At least one day per look, so that it comes to an end however slow a look is; half of the time for drift.
+            if day < days[-1] and self._late(0.5):
                 break
         self._found.progress.append(Progress(DRIFT, done, watch.state()))
 
     def _measure(self, connection: duckdb.DuckDBPyConnection, before: Progress | None) -> None:
-        """Measures for every midnight since the last one, then for the newest time if labels matured."""
+        """Measures for the newest time if labels matured, then for every midnight since the last one."""
         made = _number(connection, _FIRST_LABEL)
         if not math.isfinite(made):
             return
-        first = before.day + 1 if before else _day(made) + 1
-        midnights = range(first, self._last_midnight() + 1)
+        done = before.day if before else _day(made)
+        midnights = range(done + 1, self._last_midnight() + 1)
         known = msgspec.json.encode(connection.execute(_KNOWN).fetchall()[0]).decode()
         if not midnights and before and before.state == known and not self._fresh:
             return
         cohorts = parse_cohorts(self._settings.evaluation.cohorts, FEATURE_NAMES)
         label = self._settings.label
         ledgers = [read_ledger(connection, label, days, cohorts) for days in horizons_of(label)]
-        for at in (*(day * DAY_S for day in midnights), self._found.clock):
-            for ledger in ledgers:
-                self._found.metrics += measured(ledger, at, self._settings.offer)
-                self._found.bins += bins(ledger, at)
-            # At least one time per look, so that it comes to an end however slow a look is.
-            if at < self._found.clock and self._late():
-                self._found.progress.append(Progress(QUALITY, _day(at), ""))
-                return
-        self._found.progress.append(Progress(QUALITY, max(first - 1, self._last_midnight()), known))
+        self._measure_at(ledgers, self._found.clock)
+        for day in midnights:
+            self._measure_at(ledgers, day * DAY_S)
+            done = day
+            if day < midnights[-1] and self._late(1.0):
+                break
+        self._found.progress.append(Progress(QUALITY, done, known))
+
+    def _measure_at(self, ledgers: list[Ledger], at: float) -> None:
+        for ledger in ledgers:
+            self._found.metrics += measured(ledger, at, self._settings.offer)
+            self._found.bins += bins(ledger, at)
 
     def _last_midnight(self) -> int:
         """The last midnight whose day is over for all partitions, in days from 1970."""
         return _day(self._found.clock - _GRACE_S)
 
-    def _late(self) -> bool:
-        self._found.more = self._found.more or time.monotonic() > self._until
-        return self._found.more
+    def _late(self, share: float) -> bool:
+        """Whether this share of the time is over; then days are left to the next look."""
+        over = time.monotonic() > self._began + share * self._within_s
+        self._found.more = self._found.more or over
+        return over
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> float:
