@@ -62,6 +62,7 @@ HELP: dict[str, str] = {
     "trainer.min_positives": "Examples of customers who left until the learned model may be served.",
     "trainer.promotion": "Who chooses the model that is served: `auto` (a test of log loss) or `manual` (commands).",
     "trainer.promotion_error": "Greatest chance that a model which is not better is promoted in a champion's reign.",
+    "trainer.takeover_error": "The same while the rule serves.",
     "trainer.promotion_block": "Compared predictions that are pooled into one step of the promotion test.",
     "trainer.candidates": "Models that learn beside the rule and compete with it, comma separated.",
     "trainer.max_fresh": "Challengers begun anew after a drift alarm that may learn at a time. 0: none.",

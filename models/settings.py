@@ -122,6 +122,7 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
     min_positives: Count = 50
     promotion: Literal["auto", "manual"] = "auto"
     promotion_error: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    takeover_error: Annotated[float, Meta(gt=0, lt=1)] = 0.2
     promotion_block: Count = 5
     candidates: tuple[str, ...] = ("logistic",)
     max_fresh: Annotated[int, Meta(ge=0)] = 1

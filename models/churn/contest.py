@@ -60,6 +60,11 @@ class Contest:
         return self._state.why
 
     @property
+    def error(self) -> float:
+        """The bound of the test now. The rule is easier to replace: waiting for proof costs customers."""
+        return self._settings.takeover_error if self.champion == RULE else self._settings.promotion_error
+
+    @property
     def fresh(self) -> list[Contender]:
         """The challengers that were begun anew."""
         return [one for name, one in self.contenders.items() if _FRESH in name and name != self.champion]
@@ -95,7 +100,7 @@ class Contest:
 
     def decide(self) -> None:
         """Promote who has earned it, unless only commands may."""
-        league, error = self._state.league, self._settings.promotion_error
+        league, error = self._state.league, self.error
         winner = league.winner(error) if self._settings.promotion == "auto" else None
         if winner is not None:
             test = league.tests[winner]
@@ -195,7 +200,7 @@ class Contest:
             recorded=examples if facts is None else facts.recorded,
             recent_log_loss=recent.mean if recent.weight else None,
             compared=0 if test is None else test.rows,
-            evidence=0.0 if test is None else league.evidence(name, self._settings.promotion_error),
+            evidence=0.0 if test is None else league.evidence(name, self.error),
         )
 
     def state(self) -> ContestState:

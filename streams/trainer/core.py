@@ -260,7 +260,7 @@ class TrainerCore:
             champion=learner.champion,
             why=learner.contest.why,
             promotion=trainer.promotion,
-            promotion_error=trainer.promotion_error,
+            promotion_error=learner.contest.error,
             offset=self.offset,
             examples=learner.examples,
             positives=learner.positives,

@@ -22,7 +22,7 @@ from tests.models.churn.samples import FEATURES, LABEL, VERSION, example, exampl
 
 EXAMPLES = examples(2400)
 #: A league that promotes hastily, so that few examples do.
-TRAINER = TrainerSettings(promotion_error=0.4, promotion_block=2)
+TRAINER = TrainerSettings(promotion_error=0.4, takeover_error=0.4, promotion_block=2)
 
 
 def learner(trainer: TrainerSettings = TRAINER) -> Learner:

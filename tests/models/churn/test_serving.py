@@ -15,7 +15,7 @@ from tests.models.churn.samples import FEATURES, LABEL, TRAINER, VERSION, exampl
 
 
 def learned(count: int = 3000) -> ServingModel:
-    hasty = msgspec.structs.replace(TRAINER, promotion_error=0.9, promotion_block=2)
+    hasty = msgspec.structs.replace(TRAINER, promotion_error=0.9, takeover_error=0.9, promotion_block=2)
     learner = Learner(FEATURES, VERSION, LABEL, hasty)
     for item in examples(count):
         learner.learn(item)
