@@ -78,20 +78,16 @@ class Explainer:
         if self._echoes:
             sizes = sizes.copy()
             sizes[:, self._echoes] = 0.0
-        # Sorted by the last key first: what raises before what lowers, then by size, then as in the vector.
-        order = np.lexsort((-np.abs(sizes), sizes < 0.0), axis=1)
-        order = order[:, : top + int((sizes == 0.0).sum(axis=1).max())]
+        # Sorted by the last key first: what raises, what lowers, what does nothing; then by size, then in order.
+        order = np.lexsort((-np.abs(sizes), np.where(sizes == 0.0, 2, sizes < 0.0)), axis=1)[:, :top]
         moves, values = np.take_along_axis(sizes, order, axis=1), np.take_along_axis(x, order, axis=1)
         known = np.round(values.astype(np.float64), 4)
-        return [
-            self._row([one for one in zip(*told, strict=True) if one[1] != 0.0][:top])
-            for told in zip(order.tolist(), moves.tolist(), known.tolist(), strict=True)
-        ]
+        rows = zip(order.tolist(), moves.tolist(), known.tolist(), strict=True)
+        return [self._row(*row) for row in rows]
 
-    def _row(self, moved: list[tuple[int, float, float]]) -> tuple[Reason, ...]:
-        return tuple(
-            [self._reason(rank, column, size, value) for rank, (column, size, value) in enumerate(moved, start=1)]
-        )
+    def _row(self, columns: list[int], moves: list[float], values: list[float]) -> tuple[Reason, ...]:
+        moved = [one for one in zip(columns, moves, values, strict=True) if one[1]]
+        return tuple([self._reason(rank, *one) for rank, one in enumerate(moved, start=1)])
 
     def _reason(self, rank: int, column: int, size: float, value: float) -> Reason:
         known = None if value != value else value
