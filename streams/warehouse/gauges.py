@@ -16,7 +16,6 @@ _MEASURES = {
     "lift_at_top": "Rate of leavers in the riskiest tenth over that of all.",
     "profit": "Money per customer when those worth it are contacted.",
 }
-_ESTIMATED = ("auc", "log_loss", "profit")
 _WHO = ("horizon_days", "window", "cohort", "predictor")
 _BIN = ("horizon_days", "bin")
 #: The window whose reliability is shown.
@@ -32,8 +31,9 @@ class QualityGauges:
             for name, text in _MEASURES.items()
         }
         self._estimates = {
-            name: telemetry.gauge(f"quality_estimated_{name}", f"{_MEASURES[name]} Expected, before labels.", _WHO)
-            for name in _ESTIMATED
+            "auc": telemetry.gauge("quality_estimated_auc", "AUC expected of predictions made in the window.", _WHO),
+            "log_loss": telemetry.gauge("quality_estimated_log_loss", "Log loss expected of them.", _WHO),
+            "profit": telemetry.gauge("quality_estimated_profit", "Money per customer expected of them.", _WHO),
         }
         self._labels = telemetry.gauge("quality_labels", "Labels that the measures rest on.", _WHO)
         self._bins = {
