@@ -16,12 +16,11 @@ import orjson
 from models.events.decode import ANONYMOUS_PREFIX
 from models.records import Score
 from streams.destinations.contract.expressions import compile_expression
+from streams.destinations.contract.messages import Reply, Request, Verdict, standard_verdict
 from streams.destinations.contract.options import HttpOptions, Mode, OptionsT, Secret, origin_of, parse_rate
-from streams.sync.rates import Window, wait_of
-from streams.sync.retry import retry_after_s
+from streams.sync.rates import Window
 
 ChangeKind = Literal["entered", "exited", "updated"]
-VerdictKind = Literal["ok", "throttle", "transient", "auth", "too_large", "refused", "gone"]
 
 #: What a destination that has a profile of each customer is told, unless the settings' `fields` say otherwise.
 TRAITS: Mapping[str, str] = {
@@ -30,7 +29,6 @@ TRAITS: Mapping[str, str] = {
     "churn_band": "band",
     "churn_reasons": "reasons | texts | join('; ')",
 }
-_DETAIL_CHARS = 200
 
 
 class InvalidDestination(ValueError):  # noqa: N818 - reads as the fact that it states
@@ -58,60 +56,6 @@ class Change(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """A stable name for this piece of news, by which a receiver can drop repetitions."""
         return hashlib.sha256(f"{self.score.score_id}/{self.kind}".encode()).hexdigest()[:32]
-
-
-class Request(msgspec.Struct, frozen=True):
-    """One request. `idempotency_id` stays the same over all attempts for the same scores."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    idempotency_id: str
-
-    def __repr__(self) -> str:
-        """Neither headers nor the address's path: both may carry credentials."""
-        return f"Request({self.method}, {self.idempotency_id!r}, {len(self.body)} bytes)"
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What came back. Header names are lower case; `body` is cut at a cap, `received_at` is in epoch seconds."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    received_at: float
-
-    def json(self) -> Any:
-        """The body read as JSON; an empty object if it is none."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return {}
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What an answer means, by what has to happen next.
-
-    ok: remember it. throttle: leave the whole destination alone for `retry_after_s`. transient: try again. auth: stop
-    and call a human, keep everything. too_large, refused: a row alone will never pass, a batch is halved to find
-    the row. gone: the endpoint asks never to be called again.
-
-    `rows` holds the rows, by their place in the request, that fared otherwise than the request as a whole.
-    """
-
-    kind: VerdictKind
-    status: int | None = None
-    retry_after_s: float | None = None
-    detail: str = ""
-    rows: Mapping[int, Verdict] = {}
-
-    def refusing(self, rows: Mapping[int, str]) -> Verdict:
-        """The same, but these rows are refused, each with its reason."""
-        refused = {
-            index: Verdict("refused", self.status, detail=reason[:_DETAIL_CHARS]) for index, reason in rows.items()
-        }
-        return msgspec.structs.replace(self, rows=refused)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +108,7 @@ class Destination(Generic[OptionsT]):
             raise InvalidDestination(f"{prefix}mode = {options.mode!r}: {self.kind} allows: {', '.join(self.modes)}")
         if faults := list(self.faults(prefix)):
             raise InvalidDestination("; ".join(faults))
-        self.limits = _limited(type(self).limits, options)
+        self.limits = _limited(self.documented, options)
         self._fields = {key: compile_expression(text) for key, text in (options.fields or self.fields).items()}
         self._identify = compile_expression(options.identifier)
 
@@ -195,6 +139,11 @@ class Destination(Generic[OptionsT]):
         yield from ()
 
     @property
+    def documented(self) -> Limits:
+        """The vendor's limits, where they hang on the options."""
+        return type(self).limits
+
+    @property
     def endpoint(self) -> str:
         """Scheme, host and port that requests go to: enough for a log line, without path or credentials."""
         return origin_of(self.options.url) if isinstance(self.options, HttpOptions) else self.kind
@@ -222,6 +171,14 @@ class Destination(Generic[OptionsT]):
         """The fields that the settings, or the destination's own choice, make of the score."""
         return {key: evaluate(score) for key, evaluate in self._fields.items()}
 
+    def json_request(
+        self, path: str, body: Any, headers: Mapping[str, str], changes: Sequence[Change], method: str = "POST"
+    ) -> Request:
+        """A request with a JSON body to a path of the destination's interface."""
+        url = self.options.url.rstrip("/") + path if isinstance(self.options, HttpOptions) else path
+        headers = {"content-type": "application/json"} | dict(headers)
+        return Request(method, url, headers, orjson.dumps(body), changes[0].key)
+
     def change(self, score: Score, kind: ChangeKind = "updated") -> Change:
         """The score as a change, without its vector."""
         identifier = self._identify(score)
@@ -244,48 +201,8 @@ def _limited(documented: Limits, options: Any) -> Limits:
     """The vendor's limits where the settings name no others."""
     windows = tuple(Window(*parse_rate(rate)) for rate in options.rates)
     return Limits(
-        rows=options.batch_rows or documented.rows,
-        bytes=options.batch_bytes or documented.bytes,
+        rows=min(options.batch_rows or documented.rows, documented.rows),
+        bytes=min(options.batch_bytes or documented.bytes, documented.bytes),
         windows=windows or documented.windows,
         concurrency=min(options.concurrency or documented.concurrency, documented.concurrency),
     )
-
-
-#: Meaning of the statuses that do not follow from their class (4xx refused, 5xx and 3xx transient).
-_BY_STATUS: dict[int, VerdictKind] = {
-    401: "auth",
-    403: "auth",
-    407: "auth",
-    408: "transient",
-    410: "gone",
-    413: "too_large",
-    423: "transient",
-    425: "transient",
-    429: "throttle",
-    501: "refused",
-}
-#: Gateways answer these for a whole destination. With Retry-After they ask for silence, not for another try.
-_THROTTLE_IF_TIMED = frozenset({502, 503, 504})
-
-
-def standard_verdict(reply: Reply) -> Verdict:
-    """The policy for a plain HTTP endpoint: only 2xx is success, a redirect is not followed and not final."""
-    kind = _BY_STATUS.get(reply.status) or _by_class(reply.status)
-    wait_s = retry_after_s(reply.headers.get("retry-after"), reply.received_at)
-    if reply.status in _THROTTLE_IF_TIMED and wait_s is not None:
-        kind = "throttle"
-    if kind == "throttle":
-        wait_s = wait_of(reply.headers, reply.received_at)
-    return Verdict(kind, reply.status, wait_s, "" if kind == "ok" else detail_of(reply.body))
-
-
-def _by_class(status: int) -> VerdictKind:
-    if 200 <= status < 300:
-        return "ok"
-    return "refused" if 400 <= status < 500 else "transient"
-
-
-def detail_of(body: bytes) -> str:
-    """The start of an answer as one printable line."""
-    text = body[: 4 * _DETAIL_CHARS].decode("utf-8", "replace")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_DETAIL_CHARS]

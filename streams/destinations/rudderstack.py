@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from streams.destinations.base import Change, Limits, Reply, Verdict, standard_verdict
+from streams.destinations.base import Change, Limits
+from streams.destinations.contract.messages import Reply, Verdict, standard_verdict
 from streams.destinations.segment import Segment, SegmentOptions
 
 

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import orjson
 
 from models.events.decode import ANONYMOUS_PREFIX
-from streams.destinations.base import Change, Destination, Limits, Request, Unbuildable
+from streams.destinations.base import Change, Destination, Limits, Unbuildable
+from streams.destinations.contract.messages import Request
 from streams.destinations.contract.options import HttpOptions, Secret
 from streams.sync.rates import Window
 
@@ -49,9 +50,7 @@ class Segment(Destination[SegmentOptions]):
         if any(len(orjson.dumps(message)) > _EVENT_BYTES for message in messages):
             raise Unbuildable(f"a message of more bytes than allowed: {_EVENT_BYTES}")
         key = base64.b64encode(f"{self.options.write_key.text}:".encode()).decode()
-        headers = {"content-type": "application/json", "authorization": f"Basic {key}"}
-        body = orjson.dumps({"batch": messages})
-        return Request("POST", self.options.url.rstrip("/") + self.path, headers, body, changes[0].key)
+        return self.json_request(self.path, {"batch": messages}, {"authorization": f"Basic {key}"}, changes)
 
     def _messages(self, change: Change) -> Iterator[dict[str, Any]]:
         anonymous = change.id.startswith(ANONYMOUS_PREFIX)

@@ -21,7 +21,8 @@ import msgspec
 import orjson
 
 from models.records import Score
-from streams.destinations.base import Change, ChangeKind, Destination, InvalidDestination, Limits, Request, Unbuildable
+from streams.destinations.base import Change, ChangeKind, Destination, InvalidDestination, Limits, Unbuildable
+from streams.destinations.contract.messages import Request
 from streams.destinations.contract.options import HttpOptions, Secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that marks a secret, not one

@@ -59,6 +59,8 @@ class Emulator:
     windows: ClassVar[tuple[Window, ...]] = ()
     #: How the vendor refuses rows: one by one (`rows`), only the whole request (`whole`), or never (`none`).
     refuses: ClassVar[str] = "rows"
+    #: How many requests may be under way; None for any number.
+    most_at_once: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Emulator:
         self.profiles: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.requests = self.troubled = self.throttled = self.unauthorized = self.malformed = 0
+        self._at_once = 0
         self._misbehave, self._host, self._port = misbehave, host, port
         self._windows = [_Sliding(window) for window in (self.windows if windows is None else windows)]
         self._closing, self._changed = asyncio.Event(), asyncio.Event()
@@ -100,7 +103,21 @@ class Emulator:
     def environ(self) -> dict[str, str]:
         return {"EMULATED_KEY": self.key}
 
+    def crowded(self) -> Answer:
+        """How the vendor says that too many requests are under way."""
+        return self.throttle(0.0)
+
+    def add(self, who: str) -> None:
+        """Let a customer exist, for vendors that tell only of those they know."""
+
     # The same for all.
+
+    def keep(self, who: str, told: Mapping[str, Any]) -> None:
+        """Merge attributes into a profile; None removes one, and a profile without any is none."""
+        merged = self.profiles.get(who, {}) | dict(told)
+        self.profiles[who] = {name: value for name, value in merged.items() if value is not None}
+        if not self.profiles[who]:
+            del self.profiles[who]
 
     @property
     def url(self) -> str:
@@ -135,6 +152,13 @@ class Emulator:
         if request.method == "GET" and request.path == "/":
             return web.json_response(self.counts())
         self.requests += 1
+        self._at_once += 1
+        try:
+            return await self._behave(request, body)
+        finally:
+            self._at_once -= 1
+
+    async def _behave(self, request: web.Request, body: bytes) -> web.StreamResponse:
         step = self._misbehave()
         if step is None:
             return _response(self._take(request, body))
@@ -151,6 +175,9 @@ class Emulator:
         return web.Response(status=500)
 
     def _take(self, request: web.Request, body: bytes) -> Answer:
+        if self.most_at_once is not None and self._at_once > self.most_at_once:
+            self.throttled += 1
+            return self.crowded()
         now = time.monotonic()
         wait_s = max((window.wait_s(now) for window in self._windows), default=0.0)
         if wait_s > 0.0:

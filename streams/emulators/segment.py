@@ -53,7 +53,7 @@ class SegmentEmulator(Emulator):
             return
         self._seen.add(message["messageId"])
         if message.get("type") == "identify":
-            self.profiles.setdefault(user, {}).update(message.get("traits", {}))
+            self.keep(user, message.get("traits", {}))
         elif message.get("type") == "track":
             self.events.append({"id": user, "name": message.get("event"), "properties": message.get("properties", {})})
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from streams.destinations.base import Change, Destination, Request, Unbuildable
+from streams.destinations.base import Change, Destination, Unbuildable
+from streams.destinations.contract.messages import Request
 from streams.sync.backlog import Backlog
 from streams.sync.pending import Item
 

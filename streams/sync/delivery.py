@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from models.settings import SyncSettings
-from streams.destinations.base import Destination, Reply, Request, Verdict
+from streams.destinations.base import Destination
+from streams.destinations.contract.messages import Reply, Request, Verdict
 from streams.sync.backlog import Backlog
 from streams.sync.batches import Batch, Batcher
 from streams.sync.dead_letters import DeadLetter

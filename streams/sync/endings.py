@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.settings import SyncSettings
-from streams.destinations.base import Destination, Verdict
+from streams.destinations.base import Destination
+from streams.destinations.contract.messages import Verdict
 from streams.sync.backlog import Backlog
 from streams.sync.batches import Batch, Batcher
 from streams.sync.dead_letters import BuryFailed, DeadLetter

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from streams.destinations.base import Reply, Request
+from streams.destinations.contract.messages import Reply, Request
 
 USER_AGENT = "ebbtide-sync/1"
 _BODY_CAP_BYTES = 64 * 1024

@@ -41,7 +41,7 @@ def decide(
     if not allowed:
         return _without_consent(score, mode, accepted, attempt)
     decision = _compared(score, payload_hash, accepted, attempt, only_likely=only_likely or mode in _LIKELY_ALONE)
-    if mode == "event" and decision.send == "updated" and (attempt is None or attempt.maybe_likely is None):
+    if mode == "event" and decision.send == "updated":
         return Decision(skip="unchanged")
     if mode == "full" and decision.skip == "unchanged":
         return Decision(send="updated")

@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from models.settings import SyncSettings
-from streams.destinations.base import Destination, Reply, Request
+from streams.destinations.base import Destination
+from streams.destinations.contract.messages import Reply, Request
 from streams.sync.http import Sender
 
 

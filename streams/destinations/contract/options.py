@@ -50,9 +50,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `identifier` is the expression of the id under which the destination knows the customer, `fields` maps its names to
     expressions and replaces the destination's own choice. `consent` names categories that the customer must have
-    agreed to. `only_likely`, `concurrency` and `timeout_s` stand before those of `[sync]`; `batch_rows`, `batch_bytes`
-    and `rates` (such as `["100/10s", "250000/d"]`) before what the vendor documents. `linger_s` is how long a batch
-    that is not full waits for more.
+    agreed to. `only_likely`, `concurrency` and `timeout_s` stand before those of `[sync]`. `rates`, such as
+    `["100/10s", "250000/d"]`, stand before what the vendor documents; `batch_rows` and `batch_bytes` can only lower
+    that. `linger_s` is how long a batch that is not full waits for more.
     """
 
     mode: Mode = "upsert"

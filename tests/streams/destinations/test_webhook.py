@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.settings import SyncSettings
-from streams.destinations.base import ChangeKind, InvalidDestination, Reply, Unbuildable, standard_verdict
+from streams.destinations.base import ChangeKind, InvalidDestination, Unbuildable
+from streams.destinations.contract.messages import Reply, standard_verdict
 from streams.destinations.webhook import InvalidSignature, Webhook, parse_secrets, sign, verify
 from tests.streams.sync.support import OTHER_SECRET, SECRET, SECRET_KEY, change_of, make_score, webhook_of
 

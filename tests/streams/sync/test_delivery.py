@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from models.records import Score
-from streams.destinations.base import Reply, Request
+from streams.destinations.contract.messages import Reply, Request
 from streams.sync.dead_letters import BuryFailed, DeadLetter
 from streams.sync.http import SendFailed
 from streams.sync.pending import Origin

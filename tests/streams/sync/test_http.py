@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streams.destinations.base import Reply, Request
+from streams.destinations.contract.messages import Reply, Request
 from streams.sync import http
 from streams.sync.http import ForbiddenAddress, Sender, SendFailed, is_public
 from streams.sync.receiver import WebhookReceiver

@@ -11,7 +11,8 @@ import time
 import aiohttp
 import pytest
 
-from streams.destinations.base import InvalidDestination, Request
+from streams.destinations.base import InvalidDestination
+from streams.destinations.contract.messages import Request
 from streams.sync.http import Sender
 from streams.sync.receiver import SECRET_VARIABLE, Step, WebhookReceiver, parse_plan
 from tests.brokers import ROOT
