@@ -98,7 +98,7 @@ class LabelSettings(Section, frozen=True, kw_only=True):
     activity_events: tuple[str, ...] = ("Order Completed",)
     active_within_days: Positive = 30.0
     snapshot_every_days: Positive = 7.0
-    max_pending: Count = 8
+    max_pending: Count = 14
     revise_within_days: NotNegative = 7.0
 
 

@@ -34,7 +34,7 @@ class TrainerSignals:
             "model_served", "1 for what is served now, 0 for all others.", ("label", "model")
         )
         self._moves = telemetry.counter("model_moves_total", "Changes of what is served.", ("label",))
-        self._alarms = telemetry.counter("drift_alarms_total", "Alarms that labels or losses changed.", ("label",))
+        self._alarms = telemetry.counter("model_alarms_total", "Alarms that labels or losses changed.", ("label",))
         self._loss = telemetry.gauge(
             "model_log_loss", "Log loss of each model, about the last 2,000 examples.", ("label", "model")
         )
