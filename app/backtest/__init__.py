@@ -2,4 +2,5 @@
 
 job          the whole run: events, predictions, results
 predictions  the Parquet file of every prediction, labelled in a second pass
+vectors      the Parquet file of the feature vectors behind them
 """

@@ -16,12 +16,13 @@ from types import FrameType
 import msgspec
 
 from app.backtest.predictions import PredictionFile
+from app.backtest.vectors import VectorFile
 from app.errors import AppError
 from app.progress import Report, progress
 from models.backtest.audit import Auditor
 from models.backtest.run import Backtest
 from models.backtest.sample import Sample
-from models.features import FEATURE_VERSION, FEATURES
+from models.features import FEATURE_NAMES, FEATURE_VERSION, FEATURES
 from models.features.layout import DAY_S
 from models.settings import Settings
 from streams.sources.event import SourceError
@@ -37,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     every_s: float = DAY_S
     seed: int = 0
     predictions: str | None = None
+    features: str | None = None
     audit: bool = False
 
 
@@ -80,8 +82,12 @@ def run_backtest(plan: Plan, settings: Settings, now: float) -> Done:
     )
     sample = Sample(plan.begin, plan.seed)
     target = PredictionFile(Path(plan.predictions), FEATURE_VERSION) if plan.predictions else None
+    vectors = VectorFile(Path(plan.features), FEATURE_NAMES) if plan.features else None
     rows, fault = 0, None
-    with target or nullcontext(), _on_interrupt(backtest.stop) as asked, _progress(opened.share) as report:
+    with (
+        target or nullcontext(), vectors or nullcontext(), _on_interrupt(backtest.stop) as asked,
+        _progress(opened.share) as report,
+    ):  # fmt: skip
         try:
             for one in backtest.run(opened.events):
                 if one.as_of >= plan.begin:
@@ -89,6 +95,8 @@ def run_backtest(plan: Plan, settings: Settings, now: float) -> Done:
                     sample.add(one)
                     if target is not None:
                         target.add(one)
+                    if vectors is not None:
+                        vectors.add(one, backtest.customers)
                 _tell(report, opened.share, backtest)
         except SourceError as error:
             fault = str(error)
@@ -97,6 +105,8 @@ def run_backtest(plan: Plan, settings: Settings, now: float) -> Done:
         if target is not None:
             report(1.0, "labelling")
             target.finish(backtest.customers, backtest.truth, backtest.known_until)
+        if vectors is not None:
+            vectors.finish()
     timings = _timings(backtest.events, time.process_time() - cpu, time.monotonic() - wall)
     return Done(
         backtest=backtest,

@@ -52,7 +52,7 @@ class PredictionFile:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        with _told(self._path):
+        with told(self._path):
             self._writer = pq.ParquetWriter(self._spool, _SPOOL, compression="lz4")
         return self
 
@@ -81,14 +81,14 @@ class PredictionFile:
 
     def _write(self) -> None:
         if self._held:
-            with _told(self._path):
+            with told(self._path):
                 self._writer.write_table(pa.Table.from_batches(self._held), row_group_size=_ROWS)
         self._held, self._held_rows = [], 0
 
     def finish(self, customers: Sequence[str], truth: Truth, known_until: float) -> None:
         """Label everything and give the file its name. `customers` are the ids by number."""
         self._write()
-        with _told(self._path):
+        with told(self._path):
             self._writer.close()
             ids = pa.array(customers, pa.string())
             with pq.ParquetWriter(self._fresh, SCHEMA, compression="zstd", compression_level=1) as out:
@@ -125,7 +125,7 @@ def _portions(path: Path) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn failures of the disk into one line."""
     try:
         yield

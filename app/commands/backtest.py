@@ -76,6 +76,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (0)")
     parser.add_argument("--predictions", metavar="PATH", help="write every prediction to this Parquet file")
     parser.add_argument(
+        "--features", metavar="PATH", help="write the feature vector of every prediction to this Parquet file"
+    )
+    parser.add_argument(
         "--audit", action="store_true", help="look for leaks of the future; the exit status is 1 when one is found"
     )
     parser.add_argument("--json", metavar="PATH", help="write the result to this file")
@@ -94,7 +97,7 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
     chosen = msgspec.structs.replace(settings, label=_chosen(args, settings.label))
     plan = Plan(
         sources=tuple(args.events), begin=args.begin, end=args.end, every_s=args.every * _DAY_S, seed=args.seed,
-        predictions=args.predictions, audit=args.audit,
+        predictions=args.predictions, features=args.features, audit=args.audit,
     )  # fmt: skip
     done = run_backtest(plan, chosen, time.time())
     result = assemble(done, plan, chosen)

@@ -82,14 +82,15 @@ class Contender:
         """What is known of it; its `candidate` only after `state`."""
         return self._state
 
-    def judge(self, x: Matrix, label: int, recorded: float | None, *, enough: bool) -> Losses:
+    def judge(self, x: Matrix, label: int, recorded: float | None, *, late_too: bool, enough: bool) -> Losses:
         """Score what it said of a vector, then calibrate by it. `recorded` is a probability before calibration.
 
+        A prediction of now, which costs more than all the rest, is made if there is none recorded, or `late_too`.
         Whether the calibration is in use is decided anew when there are `enough` labels.
         """
         state = self._state
         late = None
-        if self.spec.early:
+        if self.spec.early and (late_too or recorded is None):
             late = self._loss(self._candidate.logit(x), label)
         if recorded is None:
             if late is not None:

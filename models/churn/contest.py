@@ -78,8 +78,10 @@ class Contest:
         losses = {RULE: Losses(loss_of(recorded, label), loss_of(logit_of(rule_now), label))}
         # What a pinned version said is that of models as they once were, and tells nothing of the present ones.
         own = {} if example.model.version in self._state.distrusted else example.own
+        # Where all have recorded theirs nobody is compared by predictions of now.
+        late_too = not own.keys() >= self.contenders.keys()
         for name, contender in self.contenders.items():
-            losses[name] = contender.judge(x, label, own.get(name), enough=enough)
+            losses[name] = contender.judge(x, label, own.get(name), late_too=late_too, enough=enough)
         return losses
 
     def compare(self, losses: Mapping[str, Losses]) -> None:

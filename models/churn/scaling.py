@@ -64,54 +64,44 @@ class Means:
 
 
 class Scaler:
-    """River's `StandardScaler` on whole vectors: running mean and population variance per column (Welford).
+    """River's `StandardScaler` on blocks of vectors: running mean and population variance per column (Welford).
 
-    The recurrences are River's, column by column, so both agree but for rounding; a vector costs a third of a dict.
-    NaN counts as absent. `squares` are the sums of squared distances from the mean.
+    What comes out is River's, row by row and column by column, but for rounding; a row of a block costs a tenth of a
+    dict. NaN counts as absent. `squares` are the sums of squared distances from the mean.
     """
 
     def __init__(self, columns: int) -> None:
         self.counts: Vector = np.zeros(columns)
         self.means: Vector = np.zeros(columns)
         self.squares: Vector = np.zeros(columns)
-        # Whole arrays: numpy takes half as long for them as for a plain number.
-        self._ones, self._tiny = np.ones(columns), np.full(columns, 1e-150)
-        self._lowest, self._highest = np.full(columns, -CLIP), np.full(columns, CLIP)
 
     def learn(self, x: Vector) -> Vector:
-        """Take one transformed vector into account, then return its clipped standard scores.
+        """Take transformed rows into account one after the other; each row's clipped standard scores after its turn.
 
         A column that never varied, or is not known, scores 0: the average customer.
         """
-        unknown = np.isnan(x)
-        self.counts += ~unknown
-        share = np.maximum(self.counts, self._ones)
-        before = x - self.means
-        np.copyto(before, 0.0, where=unknown)
-        step = before / share
-        self.means += step
-        z = before - step
-        before *= z
-        self.squares += before
-        # Where nothing varied the distance is 0 too, and 0 / tiny is the 0 that is wanted.
-        z /= np.maximum(np.sqrt(self.squares / share), self._tiny)
-        clipped: Vector = np.minimum(np.maximum(z, self._lowest), self._highest)
-        return clipped
-
-    def learn_block(self, x: Vector) -> None:
-        """Take a block of transformed rows into account: the same as one by one, but for rounding (Chan et al. [^1]).
-
-        [^1]: Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
-        """
         known = ~np.isnan(x)
-        counts = known.sum(axis=0, dtype=np.float64)
-        means = np.where(known, x, 0.0).sum(axis=0) / np.maximum(counts, self._ones)
-        squares = np.square(np.where(known, x - means, 0.0)).sum(axis=0)
-        apart = means - self.means
-        share = counts / np.maximum(self.counts + counts, self._ones)
-        self.squares += squares + np.square(apart) * self.counts * share
-        self.means += apart * share
-        self.counts += counts
+        # Distances are taken from the mean before the block, or the first value, so that one value alone stays exact.
+        first = x[np.argmax(known, axis=0), np.arange(x.shape[1])]
+        origin = np.where(self.counts > 0.0, self.means, np.where(np.isnan(first), 0.0, first))
+        counts = self.counts + np.cumsum(known, axis=0)
+        apart = np.where(known, x - origin, 0.0)
+        drift = np.cumsum(apart, axis=0)
+        drift /= np.maximum(counts, 1.0)
+        z = np.where(known, apart - drift, 0.0)
+        apart[1:] -= drift[:-1]
+        apart *= z
+        squares = self.squares + np.cumsum(apart, axis=0)
+        self.counts, self.means, self.squares = counts[-1].copy(), origin + drift[-1], squares[-1].copy()
+        # Where nothing varied the distance is 0 too, and 0 / tiny is the 0 that is wanted.
+        z /= np.maximum(np.sqrt(squares / np.maximum(counts, 1.0)), 1e-150)
+        return np.clip(z, -CLIP, CLIP, out=z)
+
+    def scores(self, x: Vector) -> Vector:
+        """Clipped standard scores of transformed rows, or of one, by the present scaling; 0 where not known."""
+        z = standardise(x, self.means, inverse(self.deviations()), CLIP)
+        np.copyto(z, 0.0, where=np.isnan(z))
+        return z
 
     def deviations(self) -> Vector:
         """The standard deviation per column; 0 for one that never varied."""

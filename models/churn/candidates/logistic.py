@@ -17,16 +17,18 @@ from river import linear_model, optim
 from river.utils import VectorDict
 
 from models.churn.candidates.base import CandidateSpec, Row
+from models.churn.candidates.block import Block, BlockState
 from models.churn.forms.base import Vector
 from models.churn.forms.linear import LinearForm
 from models.churn.forms.prior import INITIAL_PRIOR
-from models.churn.scaling import CLIP, Scaler, Transforms, inverse, standardise
+from models.churn.scaling import CLIP, Scaler, Transforms
 from models.features.base import Feature
 from models.settings import TrainerSettings
 
 _INTERCEPT_SPEED = 4.0
 _INITIAL_INTERCEPT = float(np.log(INITIAL_PRIOR / (1.0 - INITIAL_PRIOR)))
-#: Weights enter the average in blocks; the average spans about 10,000 examples once there are that many.
+#: Examples are learned, and weights enter the average, in blocks; the average spans about 10,000 examples once there
+#: are that many.
 _BLOCK_EXAMPLES = 16
 _AVERAGE_SHARE = _BLOCK_EXAMPLES / 10_000
 
@@ -43,6 +45,7 @@ class LogisticState(msgspec.Struct, forbid_unknown_fields=True):
     blocks: int
     average: list[float]
     average_intercept: float
+    pending: BlockState
 
 
 class Logistic:
@@ -60,23 +63,26 @@ class Logistic:
             intercept_init=_INITIAL_INTERCEPT,
             intercept_lr=settings.learning_rate * _INTERCEPT_SPEED,
         )
+        self._block = Block(_BLOCK_EXAMPLES, len(features))
         self._blocks = 0
         self._average: Vector = np.zeros(len(features))
         self._average_intercept = _INITIAL_INTERCEPT
 
     def learn(self, x: Row, label: int) -> None:
-        """One step of SGD. The scaling meets the vector first."""
-        z = self._scaler.learn(self._transforms.apply(x))
-        moving = z.nonzero()[0]  # a score of 0 moves no weight, so it need not be told
-        self._model.learn_one(dict(zip(moving.tolist(), z[moving].tolist(), strict=True)), bool(label))
-        if self._model.optimizer.n_iterations % _BLOCK_EXAMPLES == 0:
-            self._take_average()
+        """Wait for a block; then one step of SGD per example, the scaling meeting each vector first."""
+        if not self._block.add(x, label):
+            return
+        z = self._scaler.learn(self._transforms.apply(self._block.rows))
+        for row, left in zip(z, (self._block.labels == 1.0).tolist(), strict=True):
+            moving = row.nonzero()[0]  # a score of 0 moves no weight, so it need not be told
+            self._model.learn_one(dict(zip(moving.tolist(), row[moving].tolist(), strict=True)), left)
+        self._take_average()
+        self._block.clear()
 
     def logit(self, x: Row) -> float:
-        """By the averaged weights."""
-        scaler = self._scaler
-        z = standardise(self._transforms.apply(x), scaler.means, inverse(scaler.deviations()), CLIP)
-        return float(np.where(np.isnan(z), 0.0, z) @ self._average) + self._average_intercept
+        """By the averaged weights; examples of a block that is not full yet have no part in them."""
+        z = self._scaler.scores(self._transforms.apply(x))
+        return float(z @ self._average) + self._average_intercept
 
     def form(self) -> LinearForm:
         """Averaged weights, present scaling."""
@@ -98,6 +104,7 @@ class Logistic:
             "blocks": self._blocks,
             "average": self._average.tolist(),
             "average_intercept": self._average_intercept,
+            "pending": msgspec.to_builtins(self._block.state()),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -106,6 +113,7 @@ class Logistic:
         listed = (found.counts, found.means, found.squares, found.weights, found.average)
         if any(len(numbers) != columns for numbers in listed):
             raise ValueError(f"logistic state of sizes {[len(numbers) for numbers in listed]} for {columns} columns")
+        self._block.load(found.pending)
         self._scaler.counts, self._scaler.means = np.array(found.counts), np.array(found.means)
         self._scaler.squares = np.array(found.squares)
         # River has no public way to set weights; the tests of `load` would notice a change.

@@ -20,10 +20,11 @@ from river import base
 
 from models.churn.calibration import LOGIT_LIMIT, sigmoid
 from models.churn.candidates.base import CandidateSpec, Row
+from models.churn.candidates.block import Block, BlockState
 from models.churn.forms.base import Vector
 from models.churn.forms.linear import LinearForm, pair_columns, products
 from models.churn.forms.prior import INITIAL_PRIOR
-from models.churn.scaling import CLIP, Scaler, Transforms, inverse, standardise
+from models.churn.scaling import CLIP, Scaler, Transforms
 from models.features.base import Feature
 from models.settings import TrainerSettings
 
@@ -51,7 +52,7 @@ _PAIR_CLIP, _PAIR_SCALE = 9.0, 0.5
 class ProductsState(msgspec.Struct, forbid_unknown_fields=True):
     """All of a `Products` as plain data. Weights are those of the columns, then of the pairs.
 
-    `rows` and `labels` are the examples that came since the last block.
+    `pending` are the examples that came since the last block.
     """
 
     pairs: list[tuple[int, int]]
@@ -63,8 +64,7 @@ class ProductsState(msgspec.Struct, forbid_unknown_fields=True):
     blocks: int
     average: list[float]
     average_intercept: float
-    rows: list[list[float | None]]
-    labels: list[int]
+    pending: BlockState
 
 
 class Products(base.Classifier):
@@ -83,8 +83,8 @@ class Products(base.Classifier):
         self._pairs = list(combinations(crossed, 2))
         self._pair_columns = pair_columns(self._pairs)
         self._transforms, self._scaler = Transforms(features), Scaler(len(names))
-        self._rows, self._labels = np.zeros((BLOCK_EXAMPLES, len(names))), np.zeros(BLOCK_EXAMPLES)
-        self._pending = self._blocks = 0
+        self._block = Block(BLOCK_EXAMPLES, len(names))
+        self._blocks = 0
         self._weights: Vector = np.zeros(len(names) + len(self._pairs))
         self._average = self._weights.copy()
         self._intercept = self._average_intercept = _INITIAL_INTERCEPT
@@ -103,15 +103,14 @@ class Products(base.Classifier):
     # -- the candidate -------------------------------------------------------------------------------
 
     def learn(self, x: Row, label: int) -> None:
-        self._rows[self._pending], self._labels[self._pending] = x, label
-        self._pending += 1
-        if self._pending == BLOCK_EXAMPLES:
+        if self._block.add(x, label):
             self._learn_block()
-            self._pending = 0
+            self._block.clear()
 
     def logit(self, x: Row) -> float:
         """By the averaged weights; examples of a block that is not full yet have no part in them."""
-        return float((self._inputs(self._transforms.apply(x)) * self._average).sum()) + self._average_intercept
+        z = self._scaler.scores(self._transforms.apply(x))
+        return float((self._inputs(z) * self._average).sum()) + self._average_intercept
 
     def form(self) -> LinearForm:
         columns = len(self.features)
@@ -127,7 +126,7 @@ class Products(base.Classifier):
         )
 
     def state(self) -> dict[str, Any]:
-        scaler, rows = self._scaler, self._rows[: self._pending].tolist()
+        scaler = self._scaler
         found = ProductsState(
             pairs=self._pairs,
             counts=scaler.counts.tolist(),
@@ -138,42 +137,36 @@ class Products(base.Classifier):
             blocks=self._blocks,
             average=self._average.tolist(),
             average_intercept=self._average_intercept,
-            rows=[[None if value != value else value for value in row] for row in rows],
-            labels=self._labels[: self._pending].astype(int).tolist(),
+            pending=self._block.state(),
         )
         plain: dict[str, Any] = msgspec.to_builtins(found)
         return plain
 
     def load(self, state: dict[str, Any]) -> None:
         found = msgspec.convert(state, ProductsState)
-        columns, pending = len(self.features), len(found.rows)
-        sizes = {len(found.counts), len(found.means), len(found.squares), *map(len, found.rows)}
+        columns = len(self.features)
+        sizes = {len(found.counts), len(found.means), len(found.squares)}
         weights = {len(found.weights), len(found.average)}
         if sizes != {columns} or found.pairs != self._pairs or weights != {columns + len(self._pairs)}:
             raise ValueError(
                 f"state of {sorted(sizes)} columns and {sorted(weights)} weights does not fit "
                 f"{columns} columns and {len(self._pairs)} pairs of '{self.label_kind}'"
             )
-        if pending >= BLOCK_EXAMPLES or len(found.labels) != pending or not {0, 1}.issuperset(found.labels):
-            raise ValueError(f"{pending} rows and {len(found.labels)} labels of an open block of {BLOCK_EXAMPLES}")
+        self._block.load(found.pending)
         self._scaler.counts, self._scaler.means = np.array(found.counts), np.array(found.means)
         self._scaler.squares = np.array(found.squares)
         self._weights, self._intercept = np.array(found.weights), found.intercept
         self._average, self._average_intercept = np.array(found.average), found.average_intercept
-        self._blocks, self._pending = found.blocks, pending
-        if pending:
-            self._rows[:pending], self._labels[:pending] = np.array(found.rows, dtype=np.float64), found.labels
+        self._blocks = found.blocks
 
     # -- learning ------------------------------------------------------------------------------------
 
     def _learn_block(self) -> None:
         """The scaling meets the block first, then one step of SGD, then the average."""
-        values = self._transforms.apply(self._rows)
-        self._scaler.learn_block(values)
-        inputs = self._inputs(values)
+        inputs = self._inputs(self._scaler.learn(self._transforms.apply(self._block.rows)))
         # Summed by numpy, not by BLAS, whose order is its own affair: a restored model must go on bit for bit.
         logits = np.clip((inputs * self._weights).sum(axis=1) + self._intercept, -LOGIT_LIMIT, LOGIT_LIMIT)
-        errors = 1.0 / (1.0 + np.exp(-logits)) - self._labels
+        errors = 1.0 / (1.0 + np.exp(-logits)) - self._block.labels
         inputs *= errors[:, np.newaxis]
         rate = _SPEED * self.settings.learning_rate
         self._weights -= rate * (inputs.sum(axis=0) + self.settings.l2 * BLOCK_EXAMPLES * self._weights)
@@ -187,11 +180,8 @@ class Products(base.Classifier):
         self._average += share * (self._weights - self._average)
         self._average_intercept += share * (self._intercept - self._average_intercept)
 
-    def _inputs(self, values: Vector) -> Vector:
-        """Standard scores and scaled products of transformed rows, or of one row."""
-        scaler = self._scaler
-        z = standardise(values, scaler.means, inverse(scaler.deviations()), CLIP)
-        np.copyto(z, 0.0, where=np.isnan(z))
+    def _inputs(self, z: Vector) -> Vector:
+        """Standard scores and scaled products, for rows of the former or for one."""
         return np.concatenate([z, products(z, self._pair_columns, _PAIR_CLIP) * _PAIR_SCALE], axis=-1)
 
     def _row(self, x: dict[str, float]) -> Vector:

@@ -12,6 +12,7 @@ import pytest
 from app.backtest.job import Plan, run_backtest
 from app.backtest.predictions import SCHEMA
 from app.cli import main
+from models.features import FEATURE_NAMES
 from models.settings import LabelSettings, Settings
 
 DAY = 86_400.0
@@ -72,6 +73,25 @@ def test_several_horizons_come_from_one_pass(tmp_path):
         "GROUP BY customer_id, as_of"
     ).fetchall()
     assert all(horizons == [7.0, 14.0, 28.0] and said == sorted(said) for horizons, said in found)
+
+
+def test_the_vectors_behind_the_predictions_can_be_had(tmp_path):
+    """One row per customer and time, whatever the horizons, with every feature by name; null where it is not known."""
+    said, met = tmp_path / "said.parquet", tmp_path / "met.parquet"
+    asked = ["--horizons", "7d", "--predictions", str(said), "--features", str(met)]
+
+    assert main(["backtest", SHOP, *LABEL, *asked]) == 0
+
+    assert pq.read_schema(met).names == ["customer_id", "as_of", *FEATURE_NAMES]
+    keys = "SELECT customer_id, as_of FROM '{}'"
+    other = f"({keys.format(met)}) EXCEPT ALL ({keys.format(said)} WHERE horizon_days = 14)"
+    rows, known, unknown, strange = duckdb.sql(
+        f"SELECT count(*), count(tenure_days), count(*) FILTER (last_sentiment IS NULL), "
+        f"count(*) FILTER (isnan(last_sentiment)), FROM '{met}'"
+    ).fetchall()[0]
+    assert duckdb.sql(other).fetchall() == []
+    assert rows == known == duckdb.sql(f"SELECT count(*) FROM '{said}' WHERE horizon_days = 14").fetchall()[0][0]
+    assert (unknown > 0, strange) == (True, 0)
 
 
 def test_predictions_before_the_beginning_are_not_kept(tmp_path):

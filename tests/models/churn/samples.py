@@ -10,7 +10,7 @@ from models.records import Example, ModelRef
 from models.settings import LabelSettings, TrainerSettings
 
 LABEL = LabelSettings(kind="inactivity", horizon_days=30)
-TRAINER = TrainerSettings()
+TRAINER = TrainerSettings(candidates=("logistic",))
 VERSION = "samples-1"
 FEATURES = (
     Feature("days_since_order", "purchases", "days", "silence", "log1p"),

@@ -54,4 +54,4 @@ def test_without_leave_to_begin_anew_an_alarm_is_only_told() -> None:
 
     assert subject.alarms.raised > 0
     assert {alarm.challenger for alarm in subject.alarms.last} == {""}
-    assert {one.name for one in subject.standings()} == {"rule", "logistic"}
+    assert {one.name for one in subject.standings()} == {"rule", *TrainerSettings().candidates}

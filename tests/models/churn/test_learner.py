@@ -22,7 +22,7 @@ from tests.models.churn.samples import FEATURES, LABEL, VERSION, example, exampl
 
 EXAMPLES = examples(2400)
 #: A league that promotes hastily, so that few examples do.
-TRAINER = TrainerSettings(promotion_error=0.4, takeover_error=0.4, promotion_block=2)
+TRAINER = TrainerSettings(candidates=("logistic",), promotion_error=0.4, takeover_error=0.4, promotion_block=2)
 
 
 def learner(trainer: TrainerSettings = TRAINER) -> Learner:
@@ -237,11 +237,12 @@ def test_where_there_is_nothing_to_learn_the_rule_stays_in_charge(seed: int) -> 
     for subject in (taught(items, learner(settings)), lived(items, learner(settings))):
         assert subject.champion == "rule"
         assert subject.metrics()["auc_logistic"] == pytest.approx(0.5, abs=0.03)
+        assert subject.metrics()["auc_products"] == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_better_model_is_promoted_by_the_settings_own_defaults() -> None:
     """Better by .06 nats than the rule it is served within 6,000 examples, and the record says why."""
-    subject = lived(examples(6000), learner(TrainerSettings()))
+    subject = lived(examples(6000), learner(TrainerSettings(candidates=("logistic",))))
     [first, second] = subject.standings()
 
     assert (first.name, first.alias, second.name) == ("logistic", "champion", "rule")
@@ -303,7 +304,7 @@ def test_a_fresh_challenger_knows_only_what_comes() -> None:
     assert first not in subject.serving(0).record.forms
     assert second in subject.serving(0).record.forms
     with pytest.raises(ValueError, match="max_fresh is 0"):
-        learner(TrainerSettings(max_fresh=0)).contest.begin_fresh(0)
+        learner(TrainerSettings(candidates=("logistic",), max_fresh=0)).contest.begin_fresh(0)
 
 
 def test_a_fresh_challenger_takes_over_after_a_drift() -> None:

@@ -20,7 +20,12 @@ from streams.trainer.group import TrainerGroup
 LABEL = LabelSettings(kind="inactivity", horizon_days=30)
 #: Promotes and publishes after few examples.
 HASTY = TrainerSettings(
-    publish_every_s=0.05, checkpoint_examples=300, promotion_error=0.9, takeover_error=0.9, promotion_block=2
+    candidates=("logistic",),
+    publish_every_s=0.05,
+    checkpoint_examples=300,
+    promotion_error=0.9,
+    takeover_error=0.9,
+    promotion_block=2,
 )
 SILENCE, SPEND = FEATURE_NAMES.index("days_since_order"), FEATURE_NAMES.index("spend_30d")
 
