@@ -1,4 +1,4 @@
-"""`python -m tests.bench.models`: compare the models, print the page, and write MODELS.md after a whole run."""
+"""`python -m tests.bench.models`: compare the models, print each table, and write MODELS.md after a whole run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def main(argv: list[str]) -> int:
     except SourceError as error:
         print(error, file=sys.stderr)
         return 1
-    print(text)
     if args.write or parts == tuple(PARTS):
         RESULTS.write_text(text)
     return 0

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,15 +46,13 @@ def day_of(year: int, month: int, day: int) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp()) // DAY_S
 
 
-def completejourney(plan: Plan) -> list[Table]:
+def completejourney(plan: Plan) -> Iterator[Table]:
     """Weekly cut-offs from 4 October to 15 November 2017, of those active within 30 days and of all."""
     cutoffs = [day_of(2017, 11, 15) - 7 * back for back in range(6, -1, -1)]
-    tables = []
     for name, within in (("bought within 30 days", 30.0), ("ever bought", 3_650.0)):
         label = LabelSettings(kind="inactivity", horizon_days=30.0, active_within_days=within)
         history = live(open_sources(["completejourney"]).events, label, lambda _: True)
-        tables.append(_against_batch(f"Complete Journey, {name}: no basket within 30 days", history, cutoffs, plan))
-    return tables
+        yield _against_batch(f"Complete Journey, {name}: no basket within 30 days", history, cutoffs, plan)
 
 
 def cdnow(plan: Plan) -> list[Table]:
@@ -187,7 +185,7 @@ def _last_half(history: History) -> str:
     return f"ECE of all that was emitted in the last half of the run: {ece(label, p):.4f} ({len(p):,} predictions)"
 
 
-PARTS: dict[str, Callable[[Plan], list[Table]]] = {
+PARTS: dict[str, Callable[[Plan], Iterable[Table]]] = {
     "completejourney": completejourney,
     "cdnow": cdnow,
     "simulator": simulator,
@@ -196,12 +194,20 @@ PARTS: dict[str, Callable[[Plan], list[Table]]] = {
 
 
 def run(plan: Plan) -> str:
-    """Measure all parts of the plan; the page as Markdown. Raises SourceError when a data set is not there."""
+    """Measure all parts of the plan, printing each table when it is done; the page as Markdown.
+
+    Raises
+    ------
+    SourceError
+        A data set is not there.
+    """
     tables: list[Table] = []
     for part in plan.parts:
         begun = time.monotonic()
-        tables += PARTS[part](plan)
-        print(f"{part}: {time.monotonic() - begun:.0f} s", flush=True)
+        for table in PARTS[part](plan):
+            print(table.markdown(), flush=True)
+            tables.append(table)
+        print(f"\n{part}: {time.monotonic() - begun:.0f} s\n", flush=True)
     head = ["# How good the models are", "", "Written by `python -m tests.bench.models`; see there for how.", ""]
     facts = [
         (
