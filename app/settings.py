@@ -168,7 +168,9 @@ def _read_toml(path: str, faults: list[str]) -> dict[str, Any]:
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        if isinstance(value, dict) and value and (prefix or key not in _TABLES):
+        if not prefix and key in _TABLES:
+            yield key, value
+        elif isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, dict) or prefix or key not in Settings.__struct_fields__:
             yield f"{prefix}{key}", value

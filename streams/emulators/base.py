@@ -51,6 +51,8 @@ class Emulator:
         Whether the vendor refuses this customer, in the way in which it refuses single rows.
     windows
         Other limits than the documented ones.
+    delay_s
+        How long an answer takes.
     """
 
     #: The type of the destination that it stands for.
@@ -69,14 +71,15 @@ class Emulator:
         misbehave: Callable[[], Step | None] = lambda: None,
         refuse: Callable[[str], bool] = lambda _: False,
         windows: tuple[Window, ...] | None = None,
+        delay_s: float = 0.0,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.key, self.refuse = key, refuse
+        self.key, self.refuse, self._delay_s = key, refuse, delay_s
         self.profiles: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.requests = self.troubled = self.throttled = self.unauthorized = self.malformed = 0
-        self._at_once = 0
+        self._at_once = self.crest = 0
         self._misbehave, self._host, self._port = misbehave, host, port
         self._windows = [_Sliding(window) for window in (self.windows if windows is None else windows)]
         self._closing, self._changed = asyncio.Event(), asyncio.Event()
@@ -152,16 +155,19 @@ class Emulator:
         if request.method == "GET" and request.path == "/":
             return web.json_response(self.counts())
         self.requests += 1
+        step = self._misbehave()
+        if step is not None:
+            return await self._trouble(step, request, body)
         self._at_once += 1
+        self.crest = max(self.crest, self._at_once)
         try:
-            return await self._behave(request, body)
+            answer = self._take(request, body)
+            await asyncio.sleep(self._delay_s)
+            return _response(answer)
         finally:
             self._at_once -= 1
 
-    async def _behave(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        step = self._misbehave()
-        if step is None:
-            return _response(self._take(request, body))
+    async def _trouble(self, step: Step, request: web.Request, body: bytes) -> web.StreamResponse:
         self.troubled += 1
         if step.accept:
             self._take(request, body)

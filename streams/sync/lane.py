@@ -215,6 +215,7 @@ class Lane:
             _LOG.warning(told, extra={"destination": self._destination.name, "reason": reason})
         if self._ledger.asked_to_read_again() and (assigned := self._consumer.assignment()):
             await self.revoked(assigned)
+            self._ledger.forget_positions()
             await self.assigned(assigned)
 
     async def _commit(self) -> None:

@@ -194,12 +194,6 @@ class Ledger:
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", rows)
 
-    def summary(self) -> dict[str, int | float | None]:
-        """How many customers were accepted, are open and are dead, and when the last one was delivered."""
-        taken, last = self._db.execute("SELECT count(*), max(delivered_at) FROM ledger").fetchone()
-        dead, tried = self._db.execute("SELECT total(dead), count(*) FROM attempts").fetchone()
-        return {"accepted": taken, "dead": int(dead), "open": tried - int(dead), "last_delivered_at": last}
-
     def revive(self, now: float) -> int:
         """Let dead scores be tried again, and ask the lane to read all scores again; returns how many are dead.
 
@@ -211,13 +205,19 @@ class Ledger:
                 "UPDATE attempts SET dead = 0, attempts = 0, first_at = ? WHERE dead = 1", (now,)
             ).rowcount
             if count:
-                self._db.execute("DELETE FROM positions")
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('read_again', 'yes')")
             return count
 
     def asked_to_read_again(self) -> bool:
-        """Whether somebody asked since the last call."""
-        return self._db.execute("DELETE FROM meta WHERE key = 'read_again'").rowcount > 0
+        """Whether somebody asked, and `forget_positions` has not been called since."""
+        return self._db.execute("SELECT 1 FROM meta WHERE key = 'read_again'").fetchone() is not None
+
+    def forget_positions(self) -> None:
+        """Know of nothing read, so that everything is read again, after a kill too."""
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.execute("DELETE FROM positions")
+            self._db.execute("DELETE FROM meta WHERE key = 'read_again'")
 
     def _prepare(self, identity: str) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -231,3 +231,27 @@ class Ledger:
             for table in ("ledger", "attempts", "positions"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('identity', ?)", (identity,))
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """How many customers were accepted, are open and are dead; the last delivery in epoch seconds."""
+
+    accepted: int = 0
+    open: int = 0
+    dead: int = 0
+    last_delivered_at: float | None = None
+
+
+def figures_of(path: Path) -> Figures:
+    """The figures of a ledger that another process may be writing; all zero if there is none yet."""
+    if not path.exists():
+        return Figures()
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10.0)
+    try:
+        accepted, last = db.execute("SELECT count(*), max(delivered_at) FROM ledger").fetchone()
+        dead, tried = db.execute("SELECT total(dead), count(*) FROM attempts").fetchone()
+    except sqlite3.Error as error:
+        raise LedgerUnusable(f"cannot read the ledger {str(path)!r}: {error}") from error
+    finally:
+        db.close()
+    return Figures(accepted, tried - int(dead), int(dead), last)

@@ -256,3 +256,34 @@ def test_settings_survive_the_way_through_the_environment(horizon, names, create
     settings = msgspec.structs.replace(base, label=label, broker=broker)
 
     assert load(to_env(settings)) == settings
+
+
+DESTINATIONS = """
+[destinations.crm]
+type = "segment"
+write_key = { env = "CRM_KEY" }
+[destinations.crm.fields]
+churn = "probability | round(1)"
+"""
+
+
+def test_destinations_are_tables_by_name(tmp_path):
+    """A destination's table is taken whole, its secret stays a reference, and children get the same by environment."""
+    settings = load({}, toml(tmp_path, DESTINATIONS))
+    table = settings.destinations["crm"]
+
+    assert table["write_key"] == {"env": "CRM_KEY"}
+    assert table["fields"] == {"churn": "probability | round(1)"}
+    assert load(to_env(settings)) == settings
+    assert "crm (segment)" in summary(settings)
+
+
+def test_faults_of_destinations_are_told_with_the_others(tmp_path):
+    """A wrong option of a destination is a fault like any other, together with the rest."""
+    text = DESTINATIONS.replace("segment", "segmen") + "[label]\nkind = 5\n"
+    found = faults({}, toml(tmp_path, text))
+
+    assert [fault for fault in found if fault.startswith("destinations.crm.type")] != []
+    assert [fault for fault in found if fault.startswith("label.kind")] != []
+    assert faults({"EBBTIDE_DESTINATIONS": "no json"}) != ()
+    assert faults({"EBBTIDE_DESTINATIONS": '{"a": 5}'}) != ()

@@ -19,6 +19,7 @@ from streams.sync.dead_letters import DeadLetter
 from streams.sync.delivery import Engine
 from streams.sync.ledger import Ledger
 from streams.sync.pending import Origin
+from streams.sync.rates import Budget
 from streams.sync.report import Metrics, Report
 from streams.sync.transports import transport_of
 from streams.telemetry import Telemetry
@@ -60,14 +61,22 @@ class Bench:
     """An engine with its ledger and dead letters; `feed` gives it scores as if read from partition 0."""
 
     def __init__(
-        self, destination: Destination[Any], settings: SyncSettings, ledger: Ledger, send: Any, seed: int
-    ) -> None:
+        self, destination: Destination[Any], settings: SyncSettings, ledger: Ledger, send: Any, seed: int,
+        budget: Budget | None = None,
+    ) -> None:  # fmt: skip
         self.letters: list[DeadLetter] = []
         self.telemetry = Telemetry("sync")
         self.report = Report(Metrics(self.telemetry), destination.name)
         self.ledger = ledger
         self.engine = Engine(
-            destination, settings, ledger, self.report, send=send, bury=self._bury, rng=random.Random(seed)
+            destination,
+            settings,
+            ledger,
+            self.report,
+            send=send,
+            bury=self._bury,
+            budget=budget,
+            rng=random.Random(seed),
         )
         self.offset = 0
 
@@ -115,14 +124,14 @@ def sync_settings(url: str, **changes: Any) -> SyncSettings:
 @asynccontextmanager
 async def running(
     settings: SyncSettings, folder: Path, *, seed: int = 1, released: bool = True,
-    destination: Destination[Any] | None = None,
+    destination: Destination[Any] | None = None, budget: Budget | None = None,
 ) -> AsyncIterator[Bench]:  # fmt: skip
     """An engine that delivers by real HTTP until the block ends, by default to `settings.webhook_url`."""
     destination = destination or webhook_of(settings)
     settings = destination.options.over(settings)
     with Ledger(folder / f"{destination.name}.sqlite", destination.identity) as ledger:
         async with transport_of(destination, settings) as transport:
-            bench = Bench(destination, settings, ledger, transport.send, seed)
+            bench = Bench(destination, settings, ledger, transport.send, seed, budget)
             task = asyncio.create_task(bench.engine.run())
             if released:
                 bench.engine.release()

@@ -78,7 +78,7 @@ def expected(destination: Destination[Any], scores: list[Score]) -> dict[str, An
 
 
 async def settled(bench: Bench, count: int) -> None:
-    await until(lambda: bench.settled == count, timeout_s=120.0)
+    await until(lambda: bench.settled == count, timeout_s=60.0 + CUSTOMERS / 50)
 
 
 def play(
@@ -91,6 +91,7 @@ def play(
             misbehave=storm(given.pop("seed", 1), share),
             refuse=given.pop("refuse", lambda _: False),
             windows=given.pop("windows", ()),
+            delay_s=given.pop("delay_s", 0.0),
         )
         async with made as emulator:
             rates = given.pop("rates", ("1000000/s",))
@@ -210,3 +211,13 @@ def test_vendor_that_throttles_is_waited_for(kind: str, tmp_path: Path) -> None:
     # As many windows as are needed, and both parallel requests may meet the end of one.
     assert 0 < emulator.throttled <= 2 * 30 / 5
     assert bench.report.outcomes == {"delivered": 30}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if emulators()[kind].most_at_once])
+def test_parallel_requests_are_capped_as_documented(kind: str, tmp_path: Path) -> None:
+    """However much parallelism the settings ask for, the vendor never sees more than it allows, and sees that much."""
+    scores = [make_score(customer(number)) for number in range(100)]
+    emulator, _, bench = play(kind, tmp_path, [scores], share=0.0, concurrency=64, delay_s=0.01)
+
+    assert (emulator.throttled, emulator.crest) == (0, emulator.most_at_once)
+    assert bench.report.outcomes == {"delivered": 100}
