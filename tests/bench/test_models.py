@@ -15,6 +15,8 @@ from streams.sources.registry import open_sources
 from tests.bench.models.__main__ import main
 from tests.bench.models.compare import Judged, differences
 from tests.bench.models.history import live, shuffled
+from tests.bench.models.run import page
+from tests.bench.report import Table
 from tests.models.churn.samples import examples
 
 
@@ -90,3 +92,14 @@ def test_parts_have_names(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--only", "weather"])
 
     assert "allowed: completejourney, cdnow, simulator, null" in capsys.readouterr().err
+
+
+def test_a_page_keeps_what_was_not_measured_anew() -> None:
+    """Of the page before, sections of other titles stay as they were and in their order."""
+    first = page([Table("a", ("x", "y"), [("1", "2")], ("old",)), Table("b", ("x",), [("3",)])])
+    second = page([Table("a", ("x", "y"), [("5", "6")])], first)
+
+    assert "old" in first
+    assert "old" not in second
+    assert second.index("| 5 | 6 |") < second.index("## b") < second.index("| 3 |")
+    assert page([], second) == second

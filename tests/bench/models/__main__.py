@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from streams.sources.event import SourceError
-from tests.bench.models.run import PARTS, RESULTS, Plan, run
+from tests.bench.models.run import PARTS, RESULTS, Plan, page, run
 
 
 def main(argv: list[str]) -> int:
@@ -16,18 +16,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="batch models learn one in N days (1: all)")
     parser.add_argument("--cdnow", default="", metavar="PATH", help="CDNOW_master.txt, else that of package lifetimes")
     parser.add_argument("--cache", type=Path, default=Path("data/.bench"), metavar="PATH", help="environments of peers")
-    parser.add_argument("--write", action="store_true", help="write MODELS.md even after a run of some parts")
+    parser.add_argument("--write", action="store_true", help="renew these parts in MODELS.md, as a run of all does")
     args = parser.parse_args(argv)
     parts = tuple(args.only.split(","))
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only {sorted(unknown)}: allowed: {', '.join(PARTS)}")
     try:
-        text = run(Plan(parts, args.every, args.cdnow, args.cache.resolve()))
+        tables = run(Plan(parts, args.every, args.cdnow, args.cache.resolve()))
     except SourceError as error:
         print(error, file=sys.stderr)
         return 1
     if args.write or parts == tuple(PARTS):
-        RESULTS.write_text(text)
+        RESULTS.write_text(page(tables, RESULTS.read_text() if RESULTS.exists() else ""))
     return 0
 
 

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +60,8 @@ def cdnow(plan: Plan) -> list[Table]:
     cutoff = day_of(1998, 3, 1)
     label = LabelSettings(kind="inactivity", horizon_days=90.0, active_within_days=3_650.0)
     source = f"cdnow:{plan.cdnow}" if plan.cdnow else "cdnow"
-    history = live(open_sources([source]).events, label, lambda day: (day - cutoff) % 7 == 0)
+    end = float((cutoff + 91) * DAY_S)  # when it is known who bought again
+    history = live(open_sources([source]).events, label, lambda day: (day - cutoff) % 7 == 0, end=end)
     return [_against_batch("CDNOW: no purchase within 90 days of 1 March 1998", history, [cutoff], plan)]
 
 
@@ -193,8 +194,8 @@ PARTS: dict[str, Callable[[Plan], Iterable[Table]]] = {
 }
 
 
-def run(plan: Plan) -> str:
-    """Measure all parts of the plan, printing each table when it is done; the page as Markdown.
+def run(plan: Plan) -> list[Table]:
+    """Measure all parts of the plan, printing each table when it is done.
 
     Raises
     ------
@@ -208,12 +209,20 @@ def run(plan: Plan) -> str:
             print(table.markdown(), flush=True)
             tables.append(table)
         print(f"\n{part}: {time.monotonic() - begun:.0f} s\n", flush=True)
+    return tables
+
+
+def page(tables: Sequence[Table], before: str = "") -> str:
+    """The whole page as Markdown. Sections of the page `before` that were not measured anew stay, in their places."""
+    parts = before.split("\n## ")[1:]
+    sections = {part.partition("\n")[0]: f"## {part.strip()}" for part in parts}
+    sections |= {table.title: table.markdown() for table in tables}
     head = ["# How good the models are", "", "Written by `python -m tests.bench.models`; see there for how.", ""]
-    facts = [
+    facts = (
         (
-            f"- {datetime.now(UTC):%Y-%m-%d}, {cpu_model()}, {memory_gb():.0f} GB, Python {platform.python_version()}, "
-            f"numpy {version('numpy')}, river {version('river')}"
+            f"- {cpu_model()}, {memory_gb():.0f} GB, Python {platform.python_version()}, numpy {version('numpy')}, "
+            f"river {version('river')}"
         ),
         f"- candidates: {', '.join(TrainerSettings().candidates)}; all settings but the label's are the defaults",
-    ]
-    return "\n".join([*head, *facts, "", "\n\n".join(table.markdown() for table in tables), ""])
+    )
+    return "\n".join([*head, *facts, "", "\n\n".join(sections.values()), ""])
