@@ -1,4 +1,4 @@
-"""Browsing: how much, how deep, how regularly, and whether it is drying up."""
+"""Browsing: how much, how deep and how regularly."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from models.features.layout import BITS, COUNT, DAY_S, Array, Layout
 from models.features.view import View
 
 CLICKS, VIEWS, SEARCHES, CARTS, CHECKOUTS, SLOTS = range(6)
-FAST_DAYS, USUAL_DAYS, SLOW_DAYS = 3.0, 7.0, 30.0
+HALF_LIFE_DAYS = 7.0
 _SLOT_S = 1800.0
 # A decayed sum of one event per day settles near half-life / ln 2, so this turns it into events per day.
 _PER_DAY = 0.6931471805599453
 
 LAYOUT = Layout(
     tiles=(COUNT, COUNT, COUNT, COUNT, COUNT, BITS),
-    half_lives_days=(FAST_DAYS, USUAL_DAYS, SLOW_DAYS),
+    half_lives_days=(HALF_LIFE_DAYS,),
     lasts=1,
     sketch=True,
 )
@@ -25,11 +25,11 @@ _COUNTED: dict[str, tuple[float, ...]] = {
     effect: (1.0, *(1.0 if effect == counted else 0.0 for counted in ("view", "search", "cart", "checkout")))
     for effect in ("page", "screen", "view", "search", "cart", "checkout", "other")
 }
-_DECAYED_AND_LAST = (1.0, 1.0, 1.0, 1.0)
+_DECAYED_AND_LAST = (1.0, 1.0)
 
 
 def observe(event: Event) -> tuple[float, ...]:
-    """A click: its kind, the half-hour slot of its day, the decayed rates."""
+    """A click: its kind, the half-hour slot of its day, the decayed rate."""
     slot = float(1 << int(event.time % DAY_S // _SLOT_S))
     return (*_COUNTED[event.effect], slot, *_DECAYED_AND_LAST)
 
@@ -53,15 +53,11 @@ def vector(of: View) -> list[Array]:
     # gaps between clicks, does not depend on the order in which the clicks arrive.
     slots = of.per_tile(SLOTS).astype(np.uint64)
     sessions = np.bitwise_count(slots & ~(slots << np.uint64(1)))
-    fast = of.decayed(0) * _PER_DAY / FAST_DAYS
-    usual = of.decayed(1) * _PER_DAY / USUAL_DAYS
-    slow = of.decayed(2) * _PER_DAY / SLOW_DAYS
     return [
         of.count(1, CLICKS), of.count(7, CLICKS), of.count(30, CLICKS), of.count(90, CLICKS),
         of.sum_of(7, sessions), of.sum_of(30, sessions),
         of.count(7, VIEWS), of.count(30, VIEWS), of.count(30, SEARCHES), of.count(30, CARTS), of.count(30, CHECKOUTS),
-        usual, (fast + 0.05) / (slow + 0.05),
-        of.days_since_last(0), of.distinct(),
+        of.decayed(0) * _PER_DAY / HALF_LIFE_DAYS, of.days_since_last(0), of.distinct(),
     ]  # fmt: skip
 
 
@@ -93,13 +89,6 @@ GROUP = Group(
         ),
         ("checkouts_30d", "events", "checkout steps in 30 days", "log1p", "{checkout steps} in 30 days"),
         ("click_rate", "events/day", "decayed rate of clicks, half-life 7 days", "log1p", "{clicks} a day lately"),
-        (
-            "click_trend",
-            "ratio",
-            "click rate of half-life 3 days over that of 30 days",
-            "log1p",
-            "clicks of late are {times} the usual rate",
-        ),
         (
             "days_since_click",
             "days",

@@ -1,4 +1,4 @@
-"""Buying: orders, money, refunds, failed payments, the subscription, and the customer's own rhythm."""
+"""Buying: orders, money, refunds, failed payments, the subscription and its price, and the customer's own rhythm."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import numpy as np
 
 from models.events.types import Event
 from models.features.base import Group, declare
-from models.features.layout import AMOUNT, COUNT, DAY_S, NAN, Array, Layout, fixed
+from models.features.layout import AMOUNT, COUNT, DAY_S, NAN, SCALE, Array, Layout, fixed
 from models.features.view import View, ratio
 
 ORDERS, SPEND, UNITS, DISCOUNT, REFUNDS, REFUNDED, FAILED, CANCELLED, RENEWALS = range(9)
 TOTAL_ORDERS, TOTAL_SPEND = range(2)
 LAST_ORDER, LAST_FAILED = range(2)
 FIRST_ORDER, FIRST_SUBSCRIPTION = range(2)
+PRICE = 0
 FAST_DAYS, SLOW_DAYS = 14.0, 90.0
 _PER_DAY = 0.6931471805599453
 
@@ -22,13 +23,17 @@ LAYOUT = Layout(
     half_lives_days=(FAST_DAYS, SLOW_DAYS),
     firsts=2,
     lasts=2,
+    latest=1,
     sketch=True,
 )
 _NO_ORDER = (0.0, 0.0, 0.0, 0.0)
 _NO_SUMS = (0.0, 0.0, 0.0, 0.0)
 _OTHERS: dict[str, tuple[float, ...]] = {
-    "payment_failed": (*_NO_ORDER, 0.0, 0.0, 1.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, 1.0),
-    "order_cancel": (*_NO_ORDER, 0.0, 0.0, 0.0, 1.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN),
+    "payment_failed": (*_NO_ORDER, 0.0, 0.0, 1.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, 1.0, NAN),
+    "order_cancel": (*_NO_ORDER, 0.0, 0.0, 0.0, 1.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN, NAN),
+}
+#: As above, but for the price, which comes last.
+_SUBSCRIBED: dict[str, tuple[float, ...]] = {
     "sub_renew": (*_NO_ORDER, 0.0, 0.0, 0.0, 0.0, 1.0, *_NO_SUMS, NAN, NAN, NAN, NAN),
     "sub_start": (*_NO_ORDER, 0.0, 0.0, 0.0, 0.0, 0.0, *_NO_SUMS, NAN, 1.0, NAN, NAN),
 }
@@ -39,9 +44,13 @@ def observe(event: Event) -> tuple[float, ...] | None:
     if event.effect == "order":
         spend = fixed(event.value)
         tile = (1.0, spend, fixed(event.units), fixed(event.discount), 0.0, 0.0, 0.0, 0.0, 0.0)
-        return (*tile, 1.0, spend, 1.0, 1.0, 1.0, NAN, 1.0, NAN)
+        return (*tile, 1.0, spend, 1.0, 1.0, 1.0, NAN, 1.0, NAN, NAN)
     if event.effect == "refund":
-        return (*_NO_ORDER, 1.0, fixed(event.value), 0.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN)
+        return (*_NO_ORDER, 1.0, fixed(event.value), 0.0, 0.0, 0.0, *_NO_SUMS, NAN, NAN, NAN, NAN, NAN)
+    subscribed = _SUBSCRIBED.get(event.effect)
+    if subscribed is not None:
+        # An event without a price says nothing of it, and an amount of 0 is mostly meant so.
+        return (*subscribed, fixed(event.value) if event.value > 0.0 else NAN)
     return _OTHERS.get(event.effect)
 
 
@@ -69,7 +78,7 @@ def vector(of: View) -> list[Array]:
         of.count(90, CANCELLED), of.count(90, RENEWALS),
         fast, (fast + 0.01) / (slow + 0.01),
         silence, cadence, ratio(silence, np.maximum(cadence, 1.0)),
-        of.days_since_last(LAST_FAILED), of.days_since_first(FIRST_SUBSCRIPTION),
+        of.days_since_last(LAST_FAILED), of.days_since_first(FIRST_SUBSCRIPTION), of.latest(PRICE) / SCALE,
         of.distinct(),
     ]  # fmt: skip
 
@@ -162,6 +171,13 @@ GROUP = Group(
             "time since the first subscription",
             "log1p",
             "subscribed for {days} | subscribed {days} ago | no subscription yet",
+        ),
+        (
+            "subscription_price",
+            "money",
+            "price of the subscription when it was last started or renewed",
+            "log1p",
+            "subscription price {money} || no subscription price known",
         ),
         (
             "products_bought",

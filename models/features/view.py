@@ -68,12 +68,18 @@ class View:
 
     def active_span(self, days: int) -> Array:
         """Days from the first to the last tile in the last `days` days; 0 without two."""
-        mask, owner = self._within(days)
-        first, last = np.full(self._size, np.inf), np.full(self._size, -np.inf)
-        found = self._tiles["day"][mask].astype(np.float64)
-        np.minimum.at(first, owner, found)
-        np.maximum.at(last, owner, found)
+        first, last = self._ends(days)
         return np.where(np.isfinite(first), last - np.where(np.isfinite(first), first, 0.0), 0.0)
+
+    def days_since_first_tile(self, days: int) -> Array:
+        """Days since midnight of the first tile's day in the last `days` days, NaN without one."""
+        return self._days_since(self._ends(days)[0] * DAY_S)
+
+    def fading_days(self, days: int, half_life_days: float) -> Array:
+        """Number of tiles in the last `days` days, each counting half as much with every half-life since its day."""
+        mask, owner = self._within(days)
+        left = np.exp2(np.arange(days) / -half_life_days)[self._age[mask].astype(np.int64)]
+        return np.bincount(owner, weights=left, minlength=self._size)
 
     def lowest(self, days: int, counter: int) -> Array:
         """Minimum of a counter over the last `days` days, NaN without a value."""
@@ -81,6 +87,16 @@ class View:
         found = np.full(self._size, np.inf)
         np.minimum.at(found, owner, self._tiles[f"c{counter}"][mask])
         return np.where(np.isfinite(found), found, np.nan)
+
+    def _ends(self, days: int) -> tuple[Array, Array]:
+        """The first and the last tile's day in the last `days` days, infinite without one."""
+        mask, owner = self._within(days)
+        first, last = np.full(self._size, np.inf), np.full(self._size, -np.inf)
+        found = self._tiles["day"][mask].astype(np.float64)
+        # Tiles are kept in the order of their days, and of values for one place the last is kept.
+        last[owner] = found
+        first[owner[::-1]] = found[::-1]
+        return first, last
 
     def _within(self, days: int) -> tuple[Mask, Integers]:
         found = self._masks.get(days)

@@ -22,7 +22,7 @@ from streams.verify.report import SHOWN, Mismatch, known
 from streams.verify.store import Store
 
 #: Features that are sums of decayed events, or made of them.
-DECAYED: Final = frozenset({"click_rate", "click_trend", "order_rate", "order_trend"})
+DECAYED: Final = frozenset({"activity_trend", "click_rate", "order_rate", "order_trend"})
 _WITHIN: Final = np.array([1e-9 if name in DECAYED else 0.0 for name in FEATURE_NAMES])
 _AT_ONCE: Final = 20_000
 _WANTED: Final = pa.schema([("number", pa.int64()), ("customer_id", pa.string())])

@@ -45,7 +45,7 @@ def test_without_a_broker_the_log_of_the_last_demo_is_verified(
     assert main(["verify"]) == 0
     told = capsys.readouterr().out
     assert f"no broker runs: verifying the log that a demo left in {str(newest)!r}" in told
-    assert told.endswith("2 customers x 60 features recomputed in SQL: 0 mismatches\n")
+    assert told.endswith("2 customers x 61 features recomputed in SQL: 0 mismatches\n")
 
 
 def test_a_difference_is_status_1_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ CROSSED: Final[dict[str, tuple[str, ...]]] = {
         "spend_90d", "order_trend", "tenure_days",
     ),
     "cancellation": (
-        "activity_silence_ratio", "active_days_30d", "click_trend", "unresolved_30d", "cancel_intent_30d",
+        "activity_silence_ratio", "active_days_30d", "activity_trend", "unresolved_30d", "cancel_intent_30d",
         "failed_payments_30d", "tenure_days",
     ),
 }  # fmt: skip

@@ -35,9 +35,7 @@ counted AS (
         count(*) FILTER (effect = 'search' AND age BETWEEN 0 AND 29) AS searches_30d,
         count(*) FILTER (effect = 'cart' AND age BETWEEN 0 AND 29) AS carts_30d,
         count(*) FILTER (effect = 'checkout' AND age BETWEEN 0 AND 29) AS checkouts_30d,
-        sum(pow(2.0, -(until - time) / 86400.0 / 3.0)) * ln(2.0) / 3.0 AS fast,
-        sum(pow(2.0, -(until - time) / 86400.0 / 7.0)) * ln(2.0) / 7.0 AS usual,
-        sum(pow(2.0, -(until - time) / 86400.0 / 30.0)) * ln(2.0) / 30.0 AS slow,
+        sum(pow(2.0, -(until - time) / 86400.0 / 7.0)) * ln(2.0) / 7.0 AS rate,
         max(time) AS last_click
     FROM clicks
     GROUP BY customer_id
@@ -54,8 +52,7 @@ SELECT a.customer_id,
     coalesce(c.searches_30d, 0) AS searches_30d,
     coalesce(c.carts_30d, 0) AS carts_30d,
     coalesce(c.checkouts_30d, 0) AS checkouts_30d,
-    coalesce(c.usual, 0.0) AS click_rate,
-    (coalesce(c.fast, 0.0) + 0.05) / (coalesce(c.slow, 0.0) + 0.05) AS click_trend,
+    coalesce(c.rate, 0.0) AS click_rate,
     days_since(a.as_of, c.last_click) AS days_since_click,
     distinct_items(p.smallest) AS products_seen
 FROM looks AS a

@@ -35,7 +35,7 @@ SELECT topic, "partition", "offset", facts,
         object_of(properties),
         '{"revenue": "JSON", "total": "JSON", "value": "JSON", "discount": "JSON", "products": ["JSON"],
           "product_id": "JSON", "sku": "JSON", "name": "JSON", "resolved": "JSON", "turns": "JSON",
-          "transcript": "JSON", "reason": "JSON", "cancellation_reason": "JSON"}') AS p
+          "transcript": "JSON", "price": "JSON", "reason": "JSON", "cancellation_reason": "JSON"}') AS p
 FROM named
 WHERE facts <> 'none' AND json_type(properties) = 'OBJECT';
 

@@ -5,6 +5,8 @@ SELECT n.topic, n."partition", n."offset", n.defect, n.customer_id, n.message_id
     fixed(CASE n.facts
         WHEN 'order' THEN coalesce(number_of(t.p.revenue), number_of(t.p.total), number_of(t.p.value), 0.0)
         WHEN 'refund' THEN coalesce(number_of(t.p.total), number_of(t.p.revenue), number_of(t.p.value), 0.0)
+        WHEN 'subscription' THEN coalesce(
+            number_of(t.p.price), number_of(t.p.revenue), number_of(t.p.total), number_of(t.p.value), 0.0)
         ELSE 0.0 END) AS value,
     CASE WHEN n.facts = 'order' THEN fixed(coalesce(number_of(t.p.discount), 0.0)) ELSE 0 END AS discount,
     fixed(coalesce(b.units, 0.0)) AS units,

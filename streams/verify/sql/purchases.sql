@@ -34,7 +34,9 @@ others AS (
         count(*) FILTER (effect = 'order_cancel' AND age BETWEEN 0 AND 89) AS cancels_90d,
         count(*) FILTER (effect = 'sub_renew' AND age BETWEEN 0 AND 89) AS renewals_90d,
         max(time) FILTER (effect = 'payment_failed') AS last_failed,
-        min(time) FILTER (effect = 'sub_start') AS first_subscription
+        min(time) FILTER (effect = 'sub_start') AS first_subscription,
+        -- Of two prices told at the same time the greater counts.
+        max({'time': time, 'told': value}) FILTER (effect IN ('sub_start', 'sub_renew') AND value > 0) AS newest_price
     FROM past WHERE effect IN ('refund', 'payment_failed', 'order_cancel', 'sub_renew', 'sub_start')
     GROUP BY customer_id
 ),
@@ -69,6 +71,7 @@ SELECT a.customer_id,
          THEN days_since(a.as_of, b.last_order) / greatest(b.cadence, 1.0) END AS order_silence_ratio,
     days_since(a.as_of, o.last_failed) AS days_since_failed_payment,
     days_since(a.as_of, o.first_subscription) AS days_since_subscription,
+    o.newest_price.told / 10000.0::DOUBLE AS subscription_price,
     distinct_items(p.smallest) AS products_bought
 FROM looks AS a
 LEFT JOIN bought AS b ON a.customer_id = b.customer_id

@@ -25,6 +25,7 @@ from models.table import BLOBS, SPANS, Table
 START = 1_735_689_600.0  # 2025-01-01T00:00Z
 LABEL = LabelDefinition(LabelSettings())
 EFFECTS = sorted(LISTENERS)
+TENURE = next(group for group in GROUPS if group.name == "tenure")
 
 
 def _conversation(mood: str, resolved: bool | None) -> Conversation:
@@ -138,8 +139,20 @@ def slow_features(history: list[Event], now: float) -> dict[str, float]:
         taken = sorted({(int(e.time // DAY_S), int(e.time % DAY_S // 1800)) for e in chosen})
         return sum((day, slot - 1) not in taken for day, slot in taken)
 
+    def trend() -> float:
+        active = {e.time // DAY_S for e in within([e for e in history if e.effect in TENURE.effects], 90)}
+        if not active:
+            return math.nan
+        seen = now / DAY_S - min(active)
+        fading = sum(2 ** (-(now // DAY_S - day) / 10) for day in active)
+        recent = (fading + 0.5) / (10 / math.log(2) * (1 - 2 ** (-seen / 10)) + 0.5)
+        return recent / ((len(active) + 0.5) / (seen + 0.5))
+
     gaps = [b.time - a.time for a, b in itertools.pairwise(orders)]
+    prices = [(e.time, e.value) for e in history if e.effect in {"sub_start", "sub_renew"} and e.value > 0]
     return {
+        "activity_trend": trend(),
+        "subscription_price": max(prices)[1] if prices else math.nan,
         "clicks_1d": len(within(clicks, 1)),
         "clicks_7d": len(within(clicks, 7)),
         "clicks_90d": len(within(clicks, 90)),
@@ -164,6 +177,34 @@ def test_features_equal_the_slow_truth(history: list[Event], later_days: float) 
 
     for name, expected in slow_features(history, now).items():
         assert row[name] == pytest.approx(expected, rel=1e-9, nan_ok=True), name
+
+
+@pytest.mark.parametrize("days", [3, 20, 80, 300])
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_steady_rhythm_has_a_trend_of_one_however_long_it_was_seen(days: int, every: int) -> None:
+    """Who is active every so many days is told as neither more nor less active than usual, also when new."""
+    visits = [Event("x", "page", "c", START + day * DAY_S + 3600.0) for day in range(0, days, every)]
+    now = START + (days - 0.5) * DAY_S
+
+    assert row_of(table_of(visits), now)["activity_trend"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_trend_follows_the_last_weeks() -> None:
+    """A daily visitor who pauses for two weeks falls to half of usual; one who comes back is measured from then."""
+    daily = [Event("x", "page", "c", START + day * DAY_S) for day in range(60)]
+    back = [Event("x", "page", "c", START + (day + 200) * DAY_S) for day in range(6)]
+
+    assert row_of(table_of(daily), START + 73.5 * DAY_S)["activity_trend"] < 0.55
+    assert row_of(table_of(daily + back), START + 205.5 * DAY_S)["activity_trend"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_latest_price_counts_and_none_is_no_price() -> None:
+    """A renewal at a new price replaces the old one; a renewal that tells no price, or a late one, does not."""
+    told = [("sub_start", 0, 9.99), ("sub_renew", 60, 14.99), ("sub_renew", 90, 0.0), ("sub_renew", 30, 9.99)]
+    history = [Event("x", effect, "c", START + day * DAY_S, value=value) for effect, day, value in told]
+
+    assert row_of(table_of(history), START + 99 * DAY_S)["subscription_price"] == 14.99
+    assert math.isnan(row_of(table_of(history[2:3]), START + 99 * DAY_S)["subscription_price"])
 
 
 def test_distinct_is_exact_while_small_and_close_when_large() -> None:
