@@ -79,7 +79,7 @@ class View:
         """Number of tiles in the last `days` days, each counting half as much with every half-life since its day."""
         mask, owner = self._within(days)
         left = np.exp2(np.arange(days) / -half_life_days)[self._age[mask].astype(np.int64)]
-        return np.bincount(owner, weights=left, minlength=self._size)
+        return np.bincount(owner, weights=left, minlength=self._size).astype(np.float64, copy=False)
 
     def lowest(self, days: int, counter: int) -> Array:
         """Minimum of a counter over the last `days` days, NaN without a value."""
