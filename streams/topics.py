@@ -34,6 +34,8 @@ DEAD_LETTERS = "dead_letters"
 
 #: Topics that producers outside write to.
 SOURCES = (CLICKSTREAM, PURCHASES, CONTACT_CENTER)
+#: Every topic of a deployment by its logical name: none that a destination may write to.
+INTERNAL = (*SOURCES, REROUTED, QUARANTINE, SCORES, CHANGELOG, LABELS, EXAMPLES, MODEL, DEAD_LETTERS)
 
 #: Largest record batch in bytes. Sources carry transcripts, quarantine whatever came in; the rest are our own records.
 _LARGE_BYTES = 8 * 1024 * 1024

@@ -97,6 +97,8 @@ class Destination(Generic[OptionsT]):
     fields: ClassVar[Mapping[str, str]] = TRAITS
     #: Keys of the payload that change with every score; they do not make it news.
     volatile: ClassVar[frozenset[str]] = frozenset()
+    #: How its requests travel; see `streams.sync.transports`.
+    transport: ClassVar[Literal["http", "kafka"]] = "http"
     #: Whether it can be told of customers who are known by an anonymous id alone.
     takes_anonymous: ClassVar[bool] = False
     #: A table of the settings that configures the destination, secrets left out: for help and tests.

@@ -103,13 +103,12 @@ class Lane:
         LedgerUnusable, BuryFailed, sqlite3.Error, KafkaError
             What only a restart or an operator can mend.
         """
-        path = pauses.ledger_path(self._settings, self._destination.name)
+        broker, path = self._settings.broker, pauses.ledger_path(self._settings, self._destination.name)
         # Entered first, closed last: what is under way may still write to all of these.
         async with AsyncExitStack() as stack:
             self._ledger = stack.enter_context(Ledger(path, self._destination.identity))
-            transport = await stack.enter_async_context(transport_of(self._destination, self._sync))
-            letters = DeadLetters(self._settings.broker, self._destination.name)
-            self._letters = await stack.enter_async_context(letters)
+            transport = await stack.enter_async_context(transport_of(self._destination, broker, self._sync))
+            self._letters = await stack.enter_async_context(DeadLetters(broker, self._destination.name))
             self._engine = Engine(
                 self._destination, self._sync, self._ledger, self._report,
                 send=transport.send, bury=self._letters.bury, budget=self._budget,

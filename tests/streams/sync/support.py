@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.records import ModelRef, Reason, Score
-from models.settings import Settings, SyncSettings
+from models.settings import BrokerSettings, Settings, SyncSettings
 from streams.destinations import configured
 from streams.destinations.base import Change, Destination
 from streams.destinations.webhook import Webhook
@@ -130,7 +130,7 @@ async def running(
     destination = destination or webhook_of(settings)
     settings = destination.options.over(settings)
     with Ledger(folder / f"{destination.name}.sqlite", destination.identity) as ledger:
-        async with transport_of(destination, settings) as transport:
+        async with transport_of(destination, BrokerSettings(), settings) as transport:
             bench = Bench(destination, settings, ledger, transport.send, seed, budget)
             task = asyncio.create_task(bench.engine.run())
             if released:

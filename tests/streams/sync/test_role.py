@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import NewTopic
 
 from models.records import Score
 from models.settings import BrokerSettings, Settings, SyncSettings
@@ -27,7 +28,7 @@ from streams.sync import lane
 from streams.sync.receiver import Step, WebhookReceiver
 from streams.sync.role import NO_DESTINATION, Sync
 from streams.telemetry import Telemetry
-from streams.topics import DEAD_LETTERS, SCORES, create_topics, topic_name
+from streams.topics import DEAD_LETTERS, SCORES, admin_client, create_topics, topic_name
 from tests.brokers import EMBEDDED_SESSION_S, ROOT, KafkaServer, broker_settings
 from tests.streams.sync.support import SECRET, make_score, sync_settings
 
@@ -470,6 +471,50 @@ def test_broker_outage_is_survived(jars: Path, tmp_path: Path) -> None:
         receiver = asyncio.run(play(server))
 
     assert (receiver.accepted_total, receiver.duplicates) == (60, 0)
+
+
+def test_topic_is_a_destination(embedded: BrokerSettings, tmp_path: Path) -> None:
+    """A mirror on a topic has a record of every likely customer, and a deletion of each who recovered."""
+    topic = f"{embedded.topic_prefix}mine"
+
+    async def play() -> dict[bytes, Any]:
+        async with admin_client(embedded) as admin:
+            await admin.create_topics([NewTopic(topic, 2, 1)])
+        table = {"type": "kafka", "topic": topic, "mode": "mirror", "linger_s": 0.05}
+        settings = Settings(broker=embedded, data_dir=str(tmp_path), destinations={"mine": table})
+        async with running(settings) as role:
+            for revision in (1, 2):
+                await publish(
+                    embedded,
+                    [make_score(f"c{n}", revision=revision, likely=revision == 1 or n % 2 == 0) for n in range(40)],
+                )
+                expected = {1: 40, 2: 60}[revision]
+                await role.until(
+                    lambda expected=expected: role.telemetry.status["deliveries"].get("delivered") == expected
+                )
+        found: dict[bytes, Any] = {}
+        consumer = AIOKafkaConsumer(**security_options(embedded), enable_auto_commit=False)
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, number) for number in range(2)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            while len(found) < 40 or sum(value is not None for value in found.values()) > 20:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found |= {record.key: record.value and msgspec.json.decode(record.value) for record in records}
+        finally:
+            await consumer.stop()
+        return found
+
+    async def limited() -> dict[bytes, Any]:
+        async with asyncio.timeout(_WITHIN_S):
+            return await play()
+
+    found = asyncio.run(limited())
+
+    assert {key for key, value in found.items() if value} == {f"c{n}".encode() for n in range(0, 40, 2)}
+    assert found[b"c0"]["likelihood_to_churn"] is True
+    assert found[b"c0"]["kind"] == "entered"
 
 
 def test_without_destination_it_idles_in_good_health(tmp_path: Path) -> None:
