@@ -4,8 +4,9 @@ River grows an alternate subtree beside a branch whose error rose, and swaps the
 (Bifet and Gavaldà [^1]). Two things are put right here, by overriding what River 0.26.1 does:
 
 - An alternate is told the parent of the branch beside which it grows. When its first leaf splits, the split is put in
-  that branch's place, untested: whatever was learned below is lost with the first split. `Branch.learn_one` tells it of
-  a `Seat` instead, and looks afterwards which of the two River meant.
+  that branch's place, untested: whatever was learned below is lost with the first split (on Complete Journey, measured
+  as in `tree`, that costs .01 of log loss: .2604 for .2506). `Branch.learn_one` tells it of a `Seat` instead, and looks
+  afterwards which of the two River meant.
 - `AdaBranchClassifier.traverse` appends a list to the leaves when an alternate has grown branches, so that predicting
   fails. In River alone this never shows, only because of the first fault. Here `Branch.traverse` finds one leaf, that
   of the tree proper: as in the paper, an alternate says nothing before it has proved better. So a tree is one form.
