@@ -22,6 +22,10 @@ Place = tuple[str, int]
 _RETRY_S = 0.5
 
 
+#: What talking to a broker raises when it is away or refuses, for those who only want to say so.
+BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
+
+
 class BrokerAway(RuntimeError):  # noqa: N818 - reads as the fact that it states
     """The broker did not answer, or not in time; the message says what was asked of it."""
 

@@ -129,15 +129,14 @@ def _checked(destination: Destination[Any]) -> tuple[dict[str, Any], str]:
 
 
 def _plans(settings: Settings, chosen: list[Destination[Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    from aiokafka.errors import KafkaError
-
     from app.broker import find_broker
+    from streams.outside import BROKER_ERRORS
     from streams.sync.plan import newest_scores, plan
 
     settings = find_broker(settings)
     try:
         scores = asyncio.run(newest_scores(settings))
-    except (KafkaError, OSError) as error:
+    except BROKER_ERRORS as error:
         raise AppError(f"cannot read scores on {settings.broker.bootstrap!r}: {error!r}") from None
     for destination in chosen:
         planned = plan(destination, settings, scores)

@@ -35,9 +35,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
-    from aiokafka.errors import KafkaError
-
     from app.broker import find_broker
+    from streams.outside import BROKER_ERRORS
 
     settings, key = find_broker(settings), _key(settings, args.horizon)
     try:
@@ -45,7 +44,7 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
         if args.action in ("list", "show"):
             return _look(args, told)
         return _change(args, settings, told)
-    except (KafkaError, OSError) as error:
+    except BROKER_ERRORS as error:
         raise AppError(f"cannot read or steer the model on {settings.broker.bootstrap!r}: {error!r}") from None
 
 
