@@ -17,6 +17,9 @@ _INTERCEPT_RATE = 0.001
 _SLOPE_RATE = 0.0003
 _MIN_SLOPE = 0.05
 _KEEP = 1.0 - 1.0 / 2_000.0
+_GAIN_KEEP, _SURE = 1.0 - 1.0 / 10_000.0, 2.0
+#: Examples that count as one: those of a customer within a horizon share their truth.
+_OVERLAP = 5.0
 
 
 class CalibrationForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +57,7 @@ def calibration_faults(form: CalibrationForm) -> Iterator[str]:
 class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):
     """Learns slope and intercept by SGD on log-odds that were computed before the example was learned.
 
-    Whether the map is in use is decided from decayed means of the log loss with and without it.
+    Whether the map is in use is decided by its `Gain`.
     """
 
     slope: float = 1.0
@@ -69,6 +72,32 @@ class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):
 
     def form(self) -> CalibrationForm:
         return CalibrationForm(slope=self.slope, intercept=self.intercept, used=self.used)
+
+
+class Gain(msgspec.Struct, forbid_unknown_fields=True):
+    """By how much a map lowers the log loss, over about the last 10,000 examples, and how sure that is."""
+
+    total: float = 0.0
+    squares: float = 0.0
+    weight: float = 0.0
+
+    def add(self, difference: float) -> None:
+        """Count the loss without the map minus that with it, in nats, of one example."""
+        self.total = self.total * _GAIN_KEEP + difference
+        self.squares = self.squares * _GAIN_KEEP + difference * difference
+        self.weight = self.weight * _GAIN_KEEP + 1.0
+
+    def earned(self, *, used: bool) -> bool:
+        """Whether to use the map: from a gain of two standard errors on, until there is none any more.
+
+        The map follows recent examples, so a gain within its error is as likely to be a loss by the time that new
+        predictions have their truth.
+        """
+        if not self.weight:
+            return False
+        mean = self.total / self.weight
+        error = math.sqrt(max(self.squares / self.weight - mean * mean, 0.0) * _OVERLAP / self.weight)
+        return mean > (0.0 if used else _SURE * error)
 
 
 class RecentLoss(msgspec.Struct, forbid_unknown_fields=True):

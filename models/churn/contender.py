@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from models.churn.calibration import PlattLearner, RecentLoss
+from models.churn.calibration import Gain, PlattLearner, RecentLoss
 from models.churn.candidates import CANDIDATES
 from models.churn.forms import Form
 from models.churn.forms.base import Matrix
@@ -17,7 +17,6 @@ from models.features.base import Feature
 from models.settings import TrainerSettings
 
 _LIMIT = 30.0
-_CALIBRATION_GAIN_NATS = 0.0005
 
 
 class Losses(NamedTuple):
@@ -44,8 +43,7 @@ class ContenderState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     judged: int = 0
     recorded: int = 0
     calibration: PlattLearner
-    raw: RecentLoss
-    calibrated: RecentLoss
+    gain: Gain
     recent: RecentLoss
     metrics: ProgressiveMetrics
     candidate: dict[str, Any]
@@ -70,8 +68,7 @@ class Contender:
             seed=seed,
             begun=begun,
             calibration=PlattLearner(),
-            raw=RecentLoss(),
-            calibrated=RecentLoss(),
+            gain=Gain(),
             recent=RecentLoss(),
             metrics=ProgressiveMetrics(),
             candidate={},
@@ -100,11 +97,10 @@ class Contender:
         found = self._loss(raw, label)
         self._count(found[1], label)
         state.recorded += 1
-        state.raw.add(raw, label)
-        state.calibrated.add(state.calibration.slope * raw + state.calibration.intercept, label)
-        state.calibration.learn(raw, label)
-        gain = state.raw.mean - state.calibrated.mean
-        state.calibration.used = enough and gain > (0.0 if state.calibration.used else _CALIBRATION_GAIN_NATS)
+        calibration = state.calibration
+        state.gain.add(loss_of(raw, label) - loss_of(calibration.slope * raw + calibration.intercept, label))
+        calibration.learn(raw, label)
+        calibration.used = enough and state.gain.earned(used=calibration.used)
         return Losses(found[0], None if late is None else late[0])
 
     def learn(self, x: Matrix, label: int) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from models.churn.calibration import PlattLearner, RecentLoss, calibrate, logit, sigmoid
+from models.churn.calibration import Gain, PlattLearner, RecentLoss, calibrate, logit, sigmoid
 from models.churn.record import CalibrationForm
 
 
@@ -47,6 +47,17 @@ def test_extreme_log_odds_cannot_turn_the_order_round() -> None:
 
     assert 0.0 < platt.slope < math.inf
     assert math.isfinite(platt.intercept)
+
+
+@pytest.mark.parametrize(("mean", "used"), [(0.0, False), (0.0005, False), (0.01, True), (-0.01, False)])
+def test_a_map_has_to_be_surely_better(mean: float, used: bool) -> None:
+    """A gain within its error, as chance gives one, does not bring a map into use; a clear one does."""
+    rng, gain = np.random.default_rng(5), Gain()
+    for difference in rng.normal(mean, 0.1, 5_000).tolist():
+        gain.add(difference)
+
+    assert gain.earned(used=False) is used
+    assert not Gain().earned(used=True)
 
 
 def test_recent_loss_is_the_decayed_mean_of_log_losses() -> None:
