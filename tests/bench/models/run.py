@@ -21,13 +21,14 @@ from models.settings import LabelSettings, TrainerSettings
 from models.simulator.settings import SimulatorSettings
 from models.simulator.truth import SimulatedTruth
 from streams.sources.registry import open_sources
-from tests.bench.models import batch
 from tests.bench.models.compare import Judged, differences, told
 from tests.bench.models.history import DAY_S, Floats, History, live, shuffled
 from tests.bench.report import Table, cpu_model, memory_gb
 from tests.bench.venvs import PeerUnavailable, peer_python
 
 RESULTS = Path(__file__).parents[1] / "MODELS.md"
+#: Run by a Python of its own, which has scikit-learn.
+_BATCH = Path(__file__).with_name("batch.py")
 EMITTED = "emitted by ebbtide"
 _BATCH_WITHIN_S = 3_600.0
 
@@ -157,7 +158,7 @@ def _batch(history: History, cutoffs: list[int], plan: Plan) -> tuple[dict[str, 
             source, x=history.x[used], logs=logs, label=_thinned(history, plan)[used], day=history.day[used],
             horizon=round(history.learner.horizon_days), cutoffs=np.array(cutoffs),
         )  # fmt: skip
-        command = [str(python), str(batch.__file__), str(source), str(target)]
+        command = [str(python), str(_BATCH), str(source), str(target)]
         subprocess.run(command, check=True, timeout=_BATCH_WITHIN_S)
         with np.load(target) as found:
             return {name: found[name] for name in found.files}, versions
