@@ -55,7 +55,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "events", nargs="+", metavar="EVENTS",
         help="NDJSON (plain or gzip) or Parquet files, merged by time; or completejourney, cdnow[:PATH], "
-        "simulator[:customers=N,days=N,seed=N]",
+        "simulator[:customers=N,days=N,seed=N,incident=KIND:DAY:DAYS]",
     )  # fmt: skip
     parser.add_argument(
         "--label", type=_label, metavar="KIND:LENGTH", help="inactivity:30d or cancellation:30d (as in the settings)"

@@ -22,7 +22,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="EVENTS",
         help="NDJSON (plain or gzip) or Parquet files, merged by time; or completejourney, cdnow[:PATH], "
-        "simulator[:customers=N,days=N,seed=N]",
+        "simulator[:customers=N,days=N,seed=N,incident=KIND:DAY:DAYS]",
     )
     parser.add_argument(
         "--speed", type=speed, metavar="X", help="event seconds per second, such as 86400, or max (max)"

@@ -13,7 +13,7 @@ from typing import IO
 from app.commands.base import Command, positive_int, speed
 from app.errors import AppError, UsageError
 from models.settings import Settings
-from models.simulator.settings import InvalidSimulatorSettings, SimulatorSettings
+from models.simulator.settings import INCIDENTS, Incident, InvalidSimulatorSettings, SimulatorSettings
 
 _DAY_S = 86_400
 _REPORT_EVERY = 1_000
@@ -29,6 +29,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=defaults.seed, metavar="N", help="the same seed, the same events (%(default)s)"
     )
+    parser.add_argument(
+        "--incident", metavar="KIND:DAY:DAYS",
+        help=f"something that happens to the shop, such as payments:60:14; kinds: {', '.join(INCIDENTS)}",
+    )  # fmt: skip
     parser.add_argument("--start", default=defaults.start, metavar="DATE", help="first day, UTC (%(default)s)")
     parser.add_argument(
         "--out", metavar="FILE", help="write NDJSON to this file (- is standard output) instead of Kafka"
@@ -42,8 +46,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
-    simulator = SimulatorSettings(customers=args.customers, days=args.days, seed=args.seed, start=args.start)
     try:
+        incident = Incident.parse(args.incident) if args.incident else None
+        simulator = SimulatorSettings(
+            customers=args.customers, days=args.days, seed=args.seed, start=args.start, incident=incident
+        )
         simulator.check()
     except InvalidSimulatorSettings as error:
         raise UsageError(str(error)) from None

@@ -99,7 +99,9 @@ def judge(path: Path, scenario: Scenario) -> tuple[Judged, ...]:
     if not len(rows["label"]):
         return ()
     best = scenario.best(rows["customer_id"].tolist(), rows["as_of"].tolist())
-    known = np.ones(len(rows["label"]), dtype=bool) if best is None else np.isfinite(best)
+    known = np.ones(len(rows["label"]), dtype=bool)
+    for probabilities in best.values():
+        known &= np.isfinite(probabilities)
     learned = known & (rows["model_name"] != "rule")
     return tuple(
         Judged(name, _predictors(rows, best, chosen))
@@ -111,14 +113,12 @@ def judge(path: Path, scenario: Scenario) -> tuple[Judged, ...]:
     )
 
 
-def _predictors(rows: dict[str, Any], best: Doubles | None, chosen: npt.NDArray[np.bool_]) -> dict[str, Quality]:
+def _predictors(rows: dict[str, Any], best: dict[str, Doubles], chosen: npt.NDArray[np.bool_]) -> dict[str, Quality]:
     columns: dict[str, Doubles] = {
         "emitted": rows["probability"],
         "rule": rows["rule_probability"],
         "prior": rows["prior_probability"],
-    }
-    if best is not None:
-        columns["best possible"] = best
+    } | best
     labels = np.asarray(rows["label"])[chosen]
     return {name: quality(labels, np.asarray(column, dtype=float)[chosen]) for name, column in columns.items()}
 

@@ -38,9 +38,9 @@ def _judged(judged: Judged) -> Iterator[str]:
     first = next(iter(judged.predictors.values()))
     share = first.positives / first.count
     yield f"{judged.name}: {first.count:,}, of whom {share:.1%} left"
-    yield f"  {'':<14} {'AUC':>6} {'avg. precision':>15} {'log loss':>9} {'calibration error':>18}"
+    yield f"  {'':<25} {'AUC':>6} {'avg. precision':>15} {'log loss':>9} {'calibration error':>18}"
     for name, q in judged.predictors.items():
-        yield f"  {name:<14} {_number(q.auc):>6} {_number(q.average_precision):>15} {q.log_loss:>9.3f} {q.ece:>18.3f}"
+        yield f"  {name:<25} {_number(q.auc):>6} {_number(q.average_precision):>15} {q.log_loss:>9.3f} {q.ece:>18.3f}"
 
 
 def _cutoffs(cutoffs: tuple[dict[str, Any], ...]) -> Iterator[str]:

@@ -42,9 +42,9 @@ class Scenario(ABC):
     def share(self, count: int, event_time: float) -> float:
         """How much of the events is sent, 0 to 1."""
 
-    def best(self, _customers: Sequence[str], _as_of: Sequence[float]) -> npt.NDArray[np.float64] | None:
-        """The best possible probability of leaving per pair, where the story knows it."""
-        return None
+    def best(self, _customers: Sequence[str], _as_of: Sequence[float]) -> dict[str, npt.NDArray[np.float64]]:
+        """By name, the best possible probabilities of leaving per pair, where the story knows them."""
+        return {}
 
     def cutoffs(self) -> tuple[datetime, ...]:
         """Moments at which the newest emitted probabilities are judged against the truth."""
@@ -77,8 +77,12 @@ class Simulated(Scenario):
         done = (event_time - self._simulator.start_time) / (self._simulator.days * _DAY_S)
         return min(1.0, max(0.0, done))
 
-    def best(self, customers: Sequence[str], as_of: Sequence[float]) -> npt.NDArray[np.float64]:
-        return SimulatedTruth(self._simulator).probabilities(customers, as_of, 30.0)
+    def best(self, customers: Sequence[str], as_of: Sequence[float]) -> dict[str, npt.NDArray[np.float64]]:
+        truth = SimulatedTruth(self._simulator)
+        return {
+            "best possible from events": truth.observable(customers, as_of, 30.0),
+            "best possible knowing all": truth.probabilities(customers, as_of, 30.0),
+        }
 
 
 class CompleteJourney(Scenario):

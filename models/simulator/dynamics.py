@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.simulator.conditions import COMPLAINT, RESOLVED_SHARE, UNVOICED, Conditions
 from models.simulator.luck import Floats, Ints, Luck
-from models.simulator.settings import Causes
 
 Bools = npt.NDArray[np.bool_]
 
@@ -36,32 +36,32 @@ for _driver, _days in _HALF_LIFE_DAYS.items():
 BILLING_DAYS = 30
 NEWCOMER_DAYS = np.float32(40.0)
 
-#: Daily probabilities. A complaint that is not voiced only spoils the mood.
-COMPLAINT, UNVOICED, QUESTION, PRAISE = 0.008, 0.001, 0.006, 0.004
-RESOLVED_SHARE = 0.6
 REFUND_SHARE = 0.4
 WISH_PER_HAZARD = 3.0
 #: Nobody visits less than this log share of usual: beyond it nothing could be seen.
 FEWEST_VISITS = -2.2
 SLIDE_START = 0.004
+MOOD_IN_TONE, TONE_NOISE = 0.4, 0.2
 
 COMPLAINED, ASKED_TO_LEAVE, ASKED, PRAISED = range(4)
 
-#: One uniform draw decides what a customer contacts the shop about: the upper edges of the shares, then the topics.
-_EDGES = np.cumsum([UNVOICED, COMPLAINT, QUESTION, PRAISE]).astype(np.float32)
+#: One uniform draw decides what a customer contacts the shop about: `Conditions.edges` of the shares of these topics.
 UNRESOLVED_SHARE = (UNVOICED + COMPLAINT * RESOLVED_SHARE, UNVOICED + COMPLAINT)
 _TOPICS = np.array([COMPLAINED, ASKED, PRAISED, ASKED_TO_LEAVE])
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What does not change while a customer stays: the hazard's personal part and the risk of a failed payment."""
+    """What does not change while a customer stays: the hazard's personal part, the risk of a failed payment, and how
+    far the price is above that of the middle plan, in units of 10.
+    """
 
     constant: Floats
     payment_risk: Floats
+    above: Floats
 
     def take(self, index: Ints) -> People:
-        return People(self.constant[index], self.payment_risk[index])
+        return People(self.constant[index], self.payment_risk[index], self.above[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +75,66 @@ class Contacts:
     refunded: Bools
 
 
-def bill(state: Floats, people: People, tenure: Ints, luck: Luck) -> tuple[Ints, Ints]:
+def bill(state: Floats, people: People, tenure: Ints, conditions: Conditions, luck: Luck) -> tuple[Ints, Ints]:
     """Charge the customers whose month is over; return who paid and whose payment failed."""
     due = np.flatnonzero((tenure > 0) & (tenure % BILLING_DAYS == 0))
-    refused = luck.billing(due) < people.payment_risk[due]
+    refused = luck.billing(due) < conditions.refusal(people.payment_risk[due])
     failed = due[refused]
     state[FAILED, failed] += 1.0
     state[MOOD, failed] -= 0.2
     return due[~refused], failed
 
 
-def contact(state: Floats, today: Floats, luck: Luck) -> Contacts:
+def contact(state: Floats, today: Floats, conditions: Conditions, luck: Luck) -> Contacts:
     """Let the day's troubles, wishes, questions and praise happen. `today` is the hazard as it stands."""
-    draw = luck.contacts(state.shape[1])
+    draw, edges = luck.contacts(state.shape[1]), conditions.edges
     state[MOOD, np.flatnonzero(draw < UNVOICED)] -= 0.5
-    wish = _EDGES[-1] + np.minimum(WISH_PER_HAZARD * today, 0.3)
+    wish = edges[-1] + wishing(today)
     who = np.flatnonzero((draw >= UNVOICED) & (draw < wish))
     within = draw[who]
-    topic = _TOPICS[np.searchsorted(_EDGES[1:], within, side="right")]
+    topic = _TOPICS[np.searchsorted(edges[1:], within, side="right")]
     # The place of the draw within its own share decides the outcome, so that even draws give even outcomes.
     complaint, asked = topic == COMPLAINED, topic == ASKED_TO_LEAVE
-    settled = (within - UNVOICED) < COMPLAINT * RESOLVED_SHARE
-    kept = (within - _EDGES[-1]) < (wish[who] - _EDGES[-1]) * RESOLVED_SHARE
+    settled = (within - UNVOICED) < conditions.complaint * conditions.resolved
+    kept = (within - edges[-1]) < (wish[who] - edges[-1]) * conditions.resolved
     return _converse(state, who, topic, np.select([complaint, asked], [settled, kept], default=True), luck.rng)
 
 
+def wishing(today: Floats) -> Floats:
+    """The probability of asking to cancel today, for a hazard."""
+    return np.asarray(np.minimum(WISH_PER_HAZARD * today, 0.3), dtype=np.float32)
+
+
 def _converse(state: Floats, who: Ints, topic: Ints, resolved: Bools, rng: np.random.Generator) -> Contacts:
+    refunded = (topic == COMPLAINED) & resolved & (rng.random(who.size, dtype=np.float32) < REFUND_SHARE)
+    noise = TONE_NOISE * rng.standard_normal(who.size, dtype=np.float32)
+    tone = np.clip(lean(topic, resolved) + MOOD_IN_TONE * state[MOOD, who] + noise, -1.0, 1.0).astype(np.float32)
+    contacts = Contacts(who, topic, tone, resolved, refunded)
+    remember(state, contacts)
+    return contacts
+
+
+def lean(topic: Ints, resolved: Bools) -> npt.NDArray[np.float64]:
+    """The mean tone of conversations with people in a neutral mood."""
+    complaint = topic == COMPLAINED
+    worst, bad = complaint & ~resolved, complaint | (topic == ASKED_TO_LEAVE)
+    return np.select([worst, bad, topic == PRAISED], [-0.7, -0.3, 0.6], 0.1)
+
+
+def remember(state: Floats, contacts: Contacts) -> None:
+    """What conversations leave behind in those who had them."""
+    who, topic, resolved = contacts.who, contacts.topic, contacts.resolved
     complaint, wish = topic == COMPLAINED, topic == ASKED_TO_LEAVE
-    refunded = complaint & resolved & (rng.random(who.size, dtype=np.float32) < REFUND_SHARE)
-    lean = np.select([complaint & ~resolved, complaint | wish, topic == PRAISED], [-0.7, -0.3, 0.6], 0.1)
-    noise = 0.2 * rng.standard_normal(who.size, dtype=np.float32)
-    tone = np.clip(lean + 0.4 * state[MOOD, who] + noise, -1.0, 1.0).astype(np.float32)
-    state[TONE, who] = tone
+    state[TONE, who] = contacts.tone
     state[MOOD, who] += np.select([complaint & ~resolved, complaint, topic == PRAISED], [-0.9, -0.2, 0.3], 0.0)
     state[UNRESOLVED, who] += complaint & ~resolved
-    state[REFUNDED, who] += refunded
+    state[REFUNDED, who] += contacts.refunded
     state[WANTS_OUT, who] += np.where(wish, np.where(resolved, 0.3, 1.0), 0.0)
-    return Contacts(who, topic, tone, resolved, refunded)
 
 
-def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Floats:
+def hazard(state: Floats, people: People, tenure: Ints, conditions: Conditions) -> Floats:
     """The probability that each customer cancels today, given today's state."""
+    causes = conditions.causes
     z = people.constant + np.float32(causes.newcomer) * np.exp(tenure.astype(np.float32) / -NEWCOMER_DAYS)
     z += np.float32(causes.detached) * np.clip(state[DETACHED], -1.0, 2.5)
     z += np.float32(causes.payment_failed) * np.minimum(state[FAILED], 1.5)
@@ -124,17 +143,19 @@ def hazard(state: Floats, people: People, tenure: Ints, causes: Causes) -> Float
     z += np.float32(causes.wants_out) * np.minimum(state[WANTS_OUT], 1.0)
     z -= np.float32(causes.displeased) * state[TONE]
     z -= np.float32(causes.mood) * state[MOOD]
+    if conditions.extra or conditions.extra_price:
+        z += np.float32(conditions.extra) + np.float32(conditions.extra_price) * people.above
     result: Floats = np.float32(1.0) / (np.float32(1.0) + np.exp(-z))
     return result
 
 
 def reconsider(
-    today: Floats, contacts: Contacts, state: Floats, people: People, tenure: Ints, causes: Causes
+    today: Floats, contacts: Contacts, state: Floats, people: People, tenure: Ints, conditions: Conditions
 ) -> Floats:
     """The hazard once the conversations of the day are over."""
     who = contacts.who
     result = today.copy()
-    result[who] = hazard(state[:, who], people.take(who), tenure[who], causes)
+    result[who] = hazard(state[:, who], people.take(who), tenure[who], conditions)
     return result
 
 

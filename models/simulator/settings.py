@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -38,6 +39,36 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
     unseen: float = 0.2
 
 
+IncidentKind = Literal["payments", "outage", "causes"]
+INCIDENTS: Final = get_args(IncidentKind)
+
+
+class Incident(msgspec.Struct, frozen=True):
+    """Something that happens to the whole shop on some days, numbered from 0.
+
+    - `payments`: payments fail four times as often;
+    - `outage`: twice as many complaints, of which 4 of 5 stay unresolved instead of 2, and everybody is 0.7 more
+      likely to leave, in log-odds;
+    - `causes`: customers leave for other reasons, which is a change of the law and not of the data: for the price, and
+      newcomers last of all, while visits, payments and complaints hardly count any more. About as many leave.
+    """
+
+    kind: IncidentKind
+    start_day: int
+    days: int
+
+    @classmethod
+    def parse(cls, text: str) -> Incident:
+        """An incident from `KIND:DAY:DAYS`, such as `payments:60:14`. Raises `InvalidSimulatorSettings`."""
+        kind, *numbers = text.split(":")
+        if kind not in INCIDENTS or len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+            raise InvalidSimulatorSettings(
+                f"incident is {text!r}, allowed: KIND:DAY:DAYS such as payments:60:14, of the kinds "
+                f"{', '.join(INCIDENTS)}"
+            )
+        return cls(msgspec.convert(kind, IncidentKind), int(numbers[0]), int(numbers[1]))
+
+
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One simulated shop. The same settings always give the same events, byte for byte, with the same numpy.
 
@@ -45,6 +76,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     a day and a half late, `hostile_rate` are extra records that are no valid event, `skewed_rate` carry a wrong client
     clock and no `timestamp`, so that the time must be worked out. `initial_share` of the customers exist at the
     start; the others join evenly over the days. `transcripts` False leaves the conversations' words out.
+    Without an incident all days are alike.
     """
 
     customers: int = 1500
@@ -57,6 +89,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     hostile_rate: float = 0.0005
     skewed_rate: float = 0.05
     transcripts: bool = True
+    incident: Incident | None = None
     causes: Causes = Causes()
 
     @property
@@ -75,6 +108,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
             datetime.strptime(self.start, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             faults.append(f"start is {self.start!r}, allowed: a date like '2025-01-01'")
+        if self.incident is not None and not 0 <= self.incident.start_day < self.days:
+            faults.append(f"incident begins on day {self.incident.start_day}, allowed: 0 to {self.days - 1}")
         if faults:
             raise InvalidSimulatorSettings(f"cannot simulate with these settings: {'; '.join(faults)}")
 

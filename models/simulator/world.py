@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from models.simulator import dynamics
+from models.simulator.conditions import Calendar
 from models.simulator.dynamics import Bools, Contacts, People
 from models.simulator.luck import Floats, Ints, PlainLuck
 from models.simulator.settings import SimulatorSettings
@@ -22,6 +24,9 @@ PRICES = (9.99, 14.99, 24.99)
 _RETURN_PER_DAY = 0.003
 _MAX_TENURE_AT_START = 360
 _PAST_DAYS = 90
+#: Logs of usual visits a day: mean and spread. And between what risks of a failed payment customers lie.
+USUAL_VISITS, VISITS_SPREAD = np.log(1.4), 0.3
+RISK_LIMITS = (0.01, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,10 @@ class World:
         self.plan = rng.choice(3, size=count, p=(0.4, 0.4, 0.2))
         above = (np.array(PRICES)[self.plan] - PRICES[1]) / 10.0
         constant = causes.intercept + causes.price * above + causes.unseen * rng.standard_normal(count)
-        risk = np.clip(rng.gamma(0.6, 0.14, size=count), 0.01, 0.6)
-        self.people = People(constant.astype(np.float32), risk.astype(np.float32))
-        self.visit_rate = (np.log(1.4) + 0.3 * rng.standard_normal(count)).astype(np.float32)
+        risk = risks(count, rng)
+        self.people = People(constant.astype(np.float32), risk.astype(np.float32), above.astype(np.float32))
+        self.calendar = Calendar(settings)
+        self.visit_rate = (USUAL_VISITS + VISITS_SPREAD * rng.standard_normal(count)).astype(np.float32)
         self.started = self._starts(rng)
 
     def _starts(self, rng: np.random.Generator) -> Ints:
@@ -112,33 +118,38 @@ class World:
 
     def _settle_in(self, state: Floats, who: Ints) -> None:
         """Give those who are there at the start a past, so that the first month is like any other."""
-        here, people, luck = dynamics.fresh(who.size, self._rng), self.people.take(who), PlainLuck(self._rng)
-        for number in range(-_PAST_DAYS, 0):
-            tenure = np.maximum(number - self.started[who], 0)
-            dynamics.bill(here, people, tenure, luck)
-            before = dynamics.hazard(here, people, tenure, self.settings.causes)
-            contacts = dynamics.contact(here, before, luck)
-            today = dynamics.reconsider(before, contacts, here, people, tenure, self.settings.causes)
-            replaced = np.flatnonzero(self._rng.random(who.size, dtype=np.float32) < today)
-            here[:, replaced] = dynamics.fresh(replaced.size, self._rng)
-            dynamics.settle(here, luck)
+        here = dynamics.fresh(who.size, self._rng)
+        self.settle_in(here, self.people.take(who), self.started[who], _PAST_DAYS, self._rng)
         state[:, who] = here
 
+    def settle_in(self, here: Floats, people: People, started: Ints, days: int, rng: np.random.Generator) -> None:
+        """Let customers live some days before the first one, in place; for who leaves, another one comes."""
+        usual, luck = self.calendar.usual, PlainLuck(rng)
+        for number in range(-days, 0):
+            tenure = np.maximum(number - started, 0)
+            dynamics.bill(here, people, tenure, usual, luck)
+            before = dynamics.hazard(here, people, tenure, usual)
+            contacts = dynamics.contact(here, before, usual, luck)
+            today = dynamics.reconsider(before, contacts, here, people, tenure, usual)
+            replaced = np.flatnonzero(rng.random(today.size, dtype=np.float32) < today)
+            here[:, replaced] = dynamics.fresh(replaced.size, rng)
+            dynamics.settle(here, luck)
+
     def _live(self, number: int, state: Floats, subscribed: Bools, joined: Ints, back: Ints) -> Day:
-        rng, luck, causes = self._rng, PlainLuck(self._rng), self.settings.causes
+        rng, luck, conditions = self._rng, PlainLuck(self._rng), self.calendar.on(number)
         morning, who = state.copy(), np.flatnonzero(subscribed)
         here, people, tenure = state[:, who], self.people.take(who), number - self.started[who]
 
-        paid, failed = dynamics.bill(here, people, tenure, luck)
+        paid, failed = dynamics.bill(here, people, tenure, conditions, luck)
         billed, billed_at = np.concatenate([paid, failed]), _within(BILLING, paid.size + failed.size, rng)
         after_bill = Snapshot(who[billed], billed_at, here[:, billed])
 
-        before = dynamics.hazard(here, people, tenure, causes)
-        contacts = dynamics.contact(here, before, luck)
+        before = dynamics.hazard(here, people, tenure, conditions)
+        contacts = dynamics.contact(here, before, conditions, luck)
         contacted_at = _within(CONTACTING, contacts.who.size, rng)
         after_contact = Snapshot(who[contacts.who], contacted_at, here[:, contacts.who])
 
-        today = dynamics.reconsider(before, contacts, here, people, tenure, causes)
+        today = dynamics.reconsider(before, contacts, here, people, tenure, conditions)
         left = np.flatnonzero(rng.random(who.size, dtype=np.float32) < today)
         dynamics.settle(here, luck)
         state[:, who] = here
@@ -155,6 +166,11 @@ class World:
             left=Moment(who[left], _within(LEAVING, left.size, rng)),
             snapshots=(after_bill, after_contact),
         )
+
+
+def risks(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The probabilities of a failed payment of some customers."""
+    return np.clip(rng.gamma(0.6, 0.14, size=count), *RISK_LIMITS)
 
 
 def _within(window: tuple[int, int], count: int, rng: np.random.Generator) -> Ints:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import starmap
+from typing import Any
 
 import msgspec
 
 from models.simulator.events import simulate
-from models.simulator.settings import InvalidSimulatorSettings, SimulatorSettings
+from models.simulator.settings import Incident, InvalidSimulatorSettings, SimulatorSettings
 from streams.sources.event import SourceError, SourceEvent
 from streams.sources.registry import NamedSource, Opened, pairs
 
 _DAY_S = 86_400
-_KEYS = ("customers", "days", "seed", "start")
+_KEYS = ("customers", "days", "seed", "start", "incident")
 
 
 def open_simulator(argument: str) -> Opened:
@@ -21,10 +22,13 @@ def open_simulator(argument: str) -> Opened:
     Raises
     ------
     SourceError
-        The argument names another setting than `customers`, `days`, `seed` and `start`, or one outside its limits.
+        The argument names another setting than `customers`, `days`, `seed`, `start` and `incident`, or one outside its
+        limits.
     """
-    given = pairs("simulator", argument, _KEYS)
+    given: dict[str, Any] = dict(pairs("simulator", argument, _KEYS))
     try:
+        if "incident" in given:
+            given["incident"] = Incident.parse(given["incident"])
         settings = msgspec.convert(given, SimulatorSettings, strict=False)
         settings.check()
     except (msgspec.ValidationError, InvalidSimulatorSettings) as error:
@@ -35,7 +39,7 @@ def open_simulator(argument: str) -> Opened:
 
 SOURCE = NamedSource(
     "simulator",
-    "simulator[:customers=N,days=N,seed=N,start=DATE]",
+    "simulator[:customers=N,days=N,seed=N,start=DATE,incident=KIND:DAY:DAYS]",
     "a made-up subscription shop whose customers leave for known causes",
     open_simulator,
 )
