@@ -150,7 +150,7 @@ def _topics_exist(broker, prefix):
     ("argv", "code", "said"),
     [
         (["replay", "none.ndjson"], 1, "cannot read events: no such file: 'none.ndjson'"),
-        (["replay", "simulator:shops=2"], 1, "allowed: customers=, days=, seed=, start="),
+        (["replay", "simulator:shops=2"], 1, "allowed: customers=, days=, incident=, seed=, start="),
         (["replay", "a", "--from", "2025-02-01", "--to", "2025-01-01"], 2, "--from is not before --to"),
         (["simulate", "--start", "soon"], 2, "start is 'soon', allowed: a date like '2025-01-01'"),
         (["simulate", "--out", "x", "--speed", "2"], 2, "--speed is for sending to Kafka"),
