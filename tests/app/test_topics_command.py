@@ -44,4 +44,5 @@ def test_the_command_tells_wrong_from_note(broker):
     assert (result.returncode, report["ok"]) == (1, False)
     assert {one["topic"].removeprefix(broker.topic_prefix) for one in report["differences"] if one["harmful"]} == {
         "clickstream", "purchases", "contact_center", "rerouted", "scores", "features-changelog",
+        "labels",
     }  # fmt: skip
