@@ -89,17 +89,29 @@ def live(
     )  # fmt: skip
 
 
-def shuffled(learner: Learner, seed: int = 1, pool: int = 500) -> None:
-    """Let a learner learn labels that belong to other customers: each is exchanged for one of the last 500."""
-    rng, held = np.random.default_rng(seed), []
-    learn = learner.learn
+def heard(labels: list[int]) -> Callable[[Learner], None]:
+    """Let a learner write down the labels that it learns, in their order."""
 
-    def learn_another(example: Example) -> None:
-        held.append(example.label)
-        at = int(rng.integers(len(held)))
-        label, held[at] = held[at], held[-1]
-        if len(held) > pool:
-            held.pop()
-        learn(msgspec.structs.replace(example, label=label))
+    def prepare(learner: Learner) -> None:
+        learn = learner.learn
 
-    setattr(learner, "learn", learn_another)  # noqa: B010 - mypy would not have a method replaced
+        def learn_and_note(example: Example) -> None:
+            labels.append(example.label)
+            learn(example)
+
+        setattr(learner, "learn", learn_and_note)  # noqa: B010 - mypy would not have a method replaced
+
+    return prepare
+
+
+def told_instead(labels: Iterable[int]) -> Callable[[Learner], None]:
+    """Let a learner learn these labels one after the other in the place of the true ones."""
+    given = iter(labels)
+
+    def prepare(learner: Learner) -> None:
+        learn = learner.learn
+        setattr(  # noqa: B010 - as above
+            learner, "learn", lambda example: learn(msgspec.structs.replace(example, label=next(given)))
+        )
+
+    return prepare

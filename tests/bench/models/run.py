@@ -22,7 +22,7 @@ from models.simulator.settings import SimulatorSettings
 from models.simulator.truth import SimulatedTruth
 from streams.sources.registry import open_sources
 from tests.bench.models.compare import Judged, differences, told
-from tests.bench.models.history import DAY_S, Floats, History, live, shuffled
+from tests.bench.models.history import DAY_S, Floats, History, heard, live, told_instead
 from tests.bench.report import Table, cpu_model, memory_gb
 from tests.bench.venvs import PeerUnavailable, peer_python
 
@@ -87,7 +87,7 @@ def simulator(plan: Plan) -> list[Table]:
         y = history.label[chosen]
         for who, p in (
             ("the simulator's own probability", own), (EMITTED, history.emitted), ("recency rule", history.rule),
-            *((f"{form} alone", values) for form, values in history.own.items()),
+            *((f"{form} alone", p) for form, p in history.own.items() if np.isfinite(p[chosen]).all()),
         ):  # fmt: skip
             rows.append((name, who, f"{chosen.sum():,}", *_figures(y, p[chosen])))
     notes = (_champions(history), _last_half(history))
@@ -96,15 +96,22 @@ def simulator(plan: Plan) -> list[Table]:
 
 
 def null(plan: Plan) -> list[Table]:
-    """Labels exchanged among examples: nobody may be promoted, and nothing may be predicted."""
+    """All labels of a run exchanged among its examples: nobody may be promoted, and nothing may be predicted."""
     del plan
     label = LabelSettings(kind="inactivity", horizon_days=30.0)
-    history = live(open_sources(["completejourney"]).events, label, lambda day: day % 28 == 0, prepare=shuffled)
+    labels: list[int] = []
+    live(open_sources(["completejourney"]).events, label, _monthly, prepare=heard(labels))
+    mixed = np.random.default_rng(1).permutation(labels).tolist()
+    history = live(open_sources(["completejourney"]).events, label, _monthly, prepare=told_instead(mixed))
     found = history.learner.metrics()
     names = [name.removeprefix("auc_") for name in found if name.startswith("auc_")]
     rows = [(name, f"{found[f'auc_{name}']:.4f}", f"{found[f'log_loss_{name}']:.4f}") for name in names]
     notes = (f"{history.learner.examples:,} examples learned with the labels of others", _champions(history))
     return [Table("Null control: Complete Journey with shuffled labels", ("predictor", "AUC", "log loss"), rows, notes)]
+
+
+def _monthly(day: int) -> bool:
+    return day % 28 == 0
 
 
 def _against_batch(title: str, history: History, cutoffs: list[int], plan: Plan) -> Table:
@@ -120,7 +127,8 @@ def _against_batch(title: str, history: History, cutoffs: list[int], plan: Plan)
                      + (f", one in {plan.every} days of each customer" if plan.every > 1 else ""))  # fmt: skip
     except PeerUnavailable as error:
         notes.append(f"batch models could not be run: {error}")
-    said |= {f"{name} alone, uncalibrated": values[at] for name, values in history.own.items()}
+    own = {name: values[at] for name, values in history.own.items()}
+    said |= {f"{name} alone, uncalibrated": p for name, p in own.items() if np.isfinite(p).all()}
     said["recency rule"] = history.rule[at]
     label, cutoff, customers = history.label[at], history.day[at], history.customer[at]
     judged = {name: Judged(label, p, cutoff) for name, p in said.items()}
