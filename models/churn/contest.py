@@ -10,7 +10,7 @@ import msgspec
 from models.churn.calibration import RecentLoss
 from models.churn.candidates import CANDIDATES
 from models.churn.contender import Contender, ContenderState, Losses, logit_of, loss_of
-from models.churn.forms import RULE
+from models.churn.forms import PRIOR, RULE
 from models.churn.forms.base import Matrix
 from models.churn.league import League, Standing
 from models.features.base import Feature
@@ -19,6 +19,7 @@ from models.settings import TrainerSettings
 
 #: Separates the kind of a challenger that was begun anew from its number.
 _FRESH = "~"
+_TO_BEAT = "to beat"
 _SEED = 1
 _DISTRUSTED = 20
 
@@ -34,6 +35,7 @@ class ContestState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     begun: int = 0
     distrusted: list[str] = []
     rule_recent: RecentLoss
+    prior_recent: RecentLoss
     contenders: dict[str, ContenderState] = {}
 
 
@@ -47,7 +49,9 @@ class Contest:
             raise ValueError(f"no candidates {unknown} (allowed: {sorted(CANDIDATES)})")
         self._features, self._label_kind, self._settings = features, label_kind, settings
         self.contenders = {name: self._new(name, 0) for name in settings.candidates}
-        self._state = ContestState(league=League.of(RULE, list(self.contenders)), rule_recent=RecentLoss())
+        self._state = ContestState(
+            league=League.of(RULE, list(self.contenders)), rule_recent=RecentLoss(), prior_recent=RecentLoss()
+        )
 
     @property
     def champion(self) -> str:
@@ -71,23 +75,37 @@ class Contest:
 
     # -- examples ------------------------------------------------------------------------------------
 
-    def judge(self, example: Example, x: Matrix, rule_now: float, *, enough: bool) -> dict[str, Losses]:
-        """The losses of all on an example, before it is learned. `rule_now` is what the rule says of it by now."""
-        recorded, label = logit_of(example.rule_probability), example.label
-        self._state.rule_recent.add(recorded, label)
-        losses = {RULE: Losses(loss_of(recorded, label), loss_of(logit_of(rule_now), label))}
+    def judge(
+        self, example: Example, x: Matrix, rule_now: float, prior_now: float, *, enough: bool
+    ) -> dict[str, Losses]:
+        """The losses of all on an example, before it is learned. `..._now` is what rule and prior say of it by now.
+
+        Under _TO_BEAT stands what challengers are compared with: the champion. In the place of the rule it is the
+        prior where that has been better of late, so that a rule that is worse than nothing proves no skill.
+        """
+        state, label = self._state, example.label
+        better = PRIOR if state.prior_recent.mean < state.rule_recent.mean else RULE
+        losses: dict[str, Losses] = {}
+        for name, then, now, recent in (
+            (RULE, example.rule_probability, rule_now, state.rule_recent),
+            (PRIOR, example.prior_probability, prior_now, state.prior_recent),
+        ):
+            recorded = logit_of(then)
+            losses[name] = Losses(loss_of(recorded, label), loss_of(logit_of(now), label))
+            recent.add(recorded, label)
         # What a pinned version said is that of models as they once were, and tells nothing of the present ones.
         own = {} if example.model.version in self._state.distrusted else example.own
         # Where all have recorded theirs nobody is compared by predictions of now.
         late_too = not own.keys() >= self.contenders.keys()
         for name, contender in self.contenders.items():
             losses[name] = contender.judge(x, label, own.get(name), late_too=late_too, enough=enough)
+        losses[_TO_BEAT] = losses[better if self.champion == RULE else self.champion]
         return losses
 
     def compare(self, losses: Mapping[str, Losses]) -> None:
         """Like with like: recorded predictions of both, or else late ones of both."""
         league, block = self._state.league, self._settings.promotion_block
-        first = losses[league.champion]
+        first = losses[_TO_BEAT]
         for name, test in league.tests.items():
             other = losses[name]
             if first.recorded is not None and other.recorded is not None:
@@ -108,7 +126,7 @@ class Contest:
             test = league.tests[winner]
             self._crown(
                 winner,
-                f"log loss {test.gain:.4f} below {league.champion}'s, "
+                f"log loss {test.gain:.4f} below {'rule and prior' if league.champion == RULE else league.champion}, "
                 f"{test.rows} predictions compared, error at most {error:g}",
             )
 

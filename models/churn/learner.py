@@ -35,7 +35,7 @@ from models.records import Example
 from models.settings import DriftSettings, LabelSettings, TrainerSettings
 
 PREDICTORS = ("emitted", "rule", "prior")
-FORMAT = 5
+FORMAT = 6
 #: So long a challenger that was begun anew is left in peace by further alarms.
 _GRACE_EXAMPLES = 2_000
 
@@ -142,7 +142,7 @@ class Learner:
         x = np.array(example.features, dtype=np.float32)  # as served; None becomes NaN
         silence = _largest([example.features[column] for column in self._silence])
         rule_now = state.rule.probability(silence, state.prior.probability)
-        losses = self.contest.judge(example, x, rule_now, enough=self._enough())
+        losses = self.contest.judge(example, x, rule_now, state.prior.probability, enough=self._enough())
         alarm = state.alarms.watch(due_at(example), label, losses[self.champion].known)
         if in_sample(example.customer_id, example.as_of, self.horizon_days, self._label.snapshot_every_days):
             self.contest.compare(losses)
