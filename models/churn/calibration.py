@@ -87,17 +87,19 @@ class Gain(msgspec.Struct, forbid_unknown_fields=True):
         self.squares = self.squares * _GAIN_KEEP + difference * difference
         self.weight = self.weight * _GAIN_KEEP + 1.0
 
-    def earned(self, *, used: bool) -> bool:
-        """Whether to use the map: from a gain of two standard errors on, until there is none any more.
+    def earned(self, *, used: bool, least: float = 0.0) -> bool:
+        """Whether to use the map: from a gain of `least` nats and two standard errors on, until half of `least`.
 
-        The map follows recent examples, so a gain within its error is as likely to be a loss by the time that new
-        predictions have their truth.
+        The map is learned from predictions that are a horizon old. What a model that follows its labels by itself got
+        wrong then it may have mended since, and the map would mend it a second time; such a model needs a map only
+        against gross distortion. Measured on Complete Journey, log loss of the products at weekly cut-offs: .2296
+        without a map, .2304 with one from .0005 nats on, .2310 from two standard errors on.
         """
         if not self.weight:
             return False
         mean = self.total / self.weight
         error = math.sqrt(max(self.squares / self.weight - mean * mean, 0.0) * _OVERLAP / self.weight)
-        return mean > (0.0 if used else _SURE * error)
+        return mean > (least / 2.0 if used else max(least, _SURE * error))
 
 
 class RecentLoss(msgspec.Struct, forbid_unknown_fields=True):

@@ -17,6 +17,8 @@ from models.features.base import Feature
 from models.settings import TrainerSettings
 
 _LIMIT = 30.0
+#: What a map must gain on the predictions of a model that is calibrated by the way it learns.
+_GROSS_NATS = 0.005
 
 
 class Losses(NamedTuple):
@@ -62,6 +64,7 @@ class Contender:
         begun: int = 0,
     ) -> None:  # fmt: skip
         self.spec = CANDIDATES[kind]
+        self._least_gain = _GROSS_NATS if self.spec.calibrated else 0.0
         self._candidate = self.spec.make(features, label_kind, settings, seed)
         self._state = ContenderState(
             kind=kind,
@@ -100,7 +103,7 @@ class Contender:
         calibration = state.calibration
         state.gain.add(loss_of(raw, label) - loss_of(calibration.slope * raw + calibration.intercept, label))
         calibration.learn(raw, label)
-        calibration.used = enough and state.gain.earned(used=calibration.used)
+        calibration.used = enough and state.gain.earned(used=calibration.used, least=self._least_gain)
         return Losses(found[0], None if late is None else late[0])
 
     def learn(self, x: Matrix, label: int) -> None:

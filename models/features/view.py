@@ -78,7 +78,7 @@ class View:
     def fading_days(self, days: int, half_life_days: float) -> Array:
         """Number of tiles in the last `days` days, each counting half as much with every half-life since its day."""
         mask, owner = self._within(days)
-        left = np.exp2(np.arange(days) / -half_life_days)[self._age[mask].astype(np.int64)]
+        left = np.exp2(self._age[mask] / -half_life_days)
         return np.bincount(owner, weights=left, minlength=self._size).astype(np.float64, copy=False)
 
     def lowest(self, days: int, counter: int) -> Array:

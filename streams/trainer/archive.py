@@ -52,6 +52,9 @@ class Archive:
         if model.version not in self._records:
             self._records[model.version] = model.to_record()
             self._unsent.append(model.version)
+        # Learned again after an older checkpoint, a version comes back under its name, and must not be deleted.
+        name = version_key(self._key, model.version)
+        self._erase = [key for key in self._erase if key != name]
         for version in dropped:
             del self._records[version]
             if version in self._unsent:

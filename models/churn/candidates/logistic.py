@@ -144,4 +144,6 @@ class Logistic:
         )
 
 
-CANDIDATE = CandidateSpec("logistic", "logistic regression by averaged SGD on standardised columns", True, Logistic)
+CANDIDATE = CandidateSpec(
+    "logistic", "logistic regression by averaged SGD on standardised columns", True, True, Logistic
+)

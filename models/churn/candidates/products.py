@@ -188,4 +188,4 @@ class Products(base.Classifier):
         return np.array([x.get(feature.name, np.nan) for feature in self.features])
 
 
-CANDIDATE = CandidateSpec("products", "logistic regression with products of columns, in blocks", True, Products)
+CANDIDATE = CandidateSpec("products", "logistic regression with products of columns, in blocks", True, True, Products)

@@ -57,6 +57,7 @@ def test_a_map_has_to_be_surely_better(mean: float, used: bool) -> None:
         gain.add(difference)
 
     assert gain.earned(used=False) is used
+    assert not gain.earned(used=False, least=0.02)
     assert not Gain().earned(used=True)
 
 

@@ -133,7 +133,7 @@ def test_the_learned_model_comes_close_to_the_best_possible() -> None:
     assert model.champion == "logistic"
     assert evaluation.log_loss(drawn, scored.probability) < best + 0.01
     assert evaluation.log_loss(drawn, scored.rule) > best + 0.05
-    assert evaluation.ece(drawn, scored.probability) < 0.03
+    assert evaluation.ece(drawn, scored.probability) < 0.04
 
 
 def test_metrics_judge_what_was_emitted() -> None:
@@ -249,7 +249,7 @@ def test_a_better_model_is_promoted_by_the_settings_own_defaults() -> None:
     assert first.recent_log_loss is not None
     assert second.recent_log_loss is not None
     assert first.recent_log_loss < second.recent_log_loss - 0.03
-    assert "below rule's" in subject.serving(0).record.move
+    assert "below rule and prior" in subject.serving(0).record.move
 
 
 def test_a_champion_that_rots_steps_back_to_the_rule() -> None:
@@ -264,7 +264,7 @@ def test_a_champion_that_rots_steps_back_to_the_rule() -> None:
             break
 
     assert (served, subject.champion) == ("logistic", "rule")
-    assert "below logistic's" in subject.serving(0).record.move
+    assert "below logistic," in subject.serving(0).record.move
 
 
 def test_the_calibration_learns_only_from_recorded_predictions() -> None:
