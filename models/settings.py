@@ -124,7 +124,7 @@ class TrainerSettings(Section, frozen=True, kw_only=True):
     promotion_error: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     takeover_error: Annotated[float, Meta(gt=0, lt=1)] = 0.2
     promotion_block: Count = 5
-    candidates: tuple[str, ...] = ("products", "logistic")
+    candidates: tuple[str, ...] = ("products",)
     max_fresh: Annotated[int, Meta(ge=0)] = 1
     keep_versions: Annotated[int, Meta(ge=2, le=100)] = 10
     learning_rate: Positive = 0.002

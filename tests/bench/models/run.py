@@ -124,7 +124,7 @@ def _against_batch(title: str, history: History, cutoffs: list[int], plan: Plan)
         found, versions = _batch(history, cutoffs, plan)
         said |= {"batch logistic regression": found["logistic"], "batch gradient boosting": found["boosting"]}
         notes.append(f"batch models ({versions}): refitted at each cut-off on all matured rows"
-                     + (f", one in {plan.every} days of each customer" if plan.every > 1 else ""))  # fmt: skip
+                     + (f", every {plan.every}th prediction of each customer" if plan.every > 1 else ""))  # fmt: skip
     except PeerUnavailable as error:
         notes.append(f"batch models could not be run: {error}")
     own = {name: values[at] for name, values in history.own.items()}
