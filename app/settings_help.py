@@ -64,7 +64,7 @@ HELP: dict[str, str] = {
     "trainer.promotion_error": "Greatest chance that a model which is not better is promoted in a champion's reign.",
     "trainer.takeover_error": "The same while the rule serves.",
     "trainer.promotion_block": "Compared predictions that are pooled into one step of the promotion test.",
-    "trainer.candidates": "Models that learn beside the rule and compete: products, logistic, tree, forest, comma separated.",
+    "trainer.candidates": "Models that compete beside the rule: products, logistic, tree, forest; comma separated.",
     "trainer.max_fresh": "Challengers begun anew after a drift alarm that may learn at a time. 0: none.",
     "trainer.keep_versions": "Served versions of the model that are kept, to go back to.",
     "trainer.learning_rate": "Step size of the logistic regression.",

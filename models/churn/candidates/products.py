@@ -4,8 +4,9 @@ Averaged SGD on standard scores as in `logistic`, but one step per block of 64 e
 summed: the noise of single examples averages out, so the step may be larger, and a block costs numpy less than its
 examples one by one. Products are of few columns, declared per label kind, because every pair is a weight to learn.
 Measured by an experiment on Complete Journey (all who ever bought, weekly cut-offs from October to mid November, labels
-30 days late; the settings were chosen there), log loss of this, of `logistic` and of gradient boosting refitted at each cut-off: .2990, .3021, .3005; on two simulated worlds, where the
-law has hardly any products, this and the same without products: .2826 and .2832, .2671 and .2673.
+30 days late; the settings were chosen there), log loss of this, of `logistic` and of gradient boosting refitted at each
+cut-off: .2990, .3021, .3005; on two simulated worlds, where the law has hardly any products, this and the same without
+products: .2826 and .2832, .2671 and .2673.
 """
 
 from __future__ import annotations
