@@ -7,7 +7,7 @@ import logging
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,12 +41,12 @@ class Record(msgspec.Struct, gc=False):
     timestamp_type: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: tuple[tuple[str, bytes], ...]
 
 
 def _record(_: PartitionRecords, tp: TopicPartition, raw: Any) -> Record:
     return Record(
-        tp.topic, tp.partition, raw.offset, raw.timestamp, raw.timestamp_type, raw.key, raw.value, raw.headers
+        tp.topic, tp.partition, raw.offset, raw.timestamp, raw.timestamp_type, raw.key, raw.value, tuple(raw.headers)
     )
 
 
