@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ _KEEP = 1.0 - 1.0 / 2_000.0
 _GAIN_KEEP, _SURE = 1.0 - 1.0 / 10_000.0, 2.0
 #: Examples that count as one: those of a customer within a horizon share their truth.
 _OVERLAP = 5.0
+_DAY_S, _MOST_MAPS = 86_400.0, 400
 
 
 class CalibrationForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,19 +89,35 @@ class Gain(msgspec.Struct, forbid_unknown_fields=True):
         self.squares = self.squares * _GAIN_KEEP + difference * difference
         self.weight = self.weight * _GAIN_KEEP + 1.0
 
-    def earned(self, *, used: bool, least: float = 0.0) -> bool:
-        """Whether to use the map: from a gain of `least` nats and two standard errors on, until half of `least`.
-
-        The map is learned from predictions that are a horizon old. What a model that follows its labels by itself got
-        wrong then it may have mended since, and the map would mend it a second time; such a model needs a map only
-        against gross distortion. Measured on Complete Journey, log loss of the products at weekly cut-offs: .2296
-        without a map, .2304 with one from .0005 nats on, .2310 from two standard errors on.
-        """
+    def earned(self, *, used: bool) -> bool:
+        """Whether to use the map: from a gain of two standard errors on, until there is none any more."""
         if not self.weight:
             return False
         mean = self.total / self.weight
         error = math.sqrt(max(self.squares / self.weight - mean * mean, 0.0) * _OVERLAP / self.weight)
-        return mean > (least / 2.0 if used else max(least, _SURE * error))
+        return mean > (0.0 if used else _SURE * error)
+
+
+class PastMaps(msgspec.Struct, forbid_unknown_fields=True):
+    """The map as it was, about once a day: (epoch seconds, slope, intercept), oldest first.
+
+    A map is learned from predictions that are a horizon old, and corrects those of a model that has learned since. What
+    it is worth shows only in what it would have done when a prediction was made: judged as it is when the label comes,
+    it looks better than it ever was.
+    """
+
+    maps: list[tuple[float, float, float]] = []
+
+    def keep(self, time: float, platt: PlattLearner) -> None:
+        """Remember the map of now, if the last one is a day old."""
+        if not self.maps or time - self.maps[-1][0] >= _DAY_S:
+            self.maps.append((time, platt.slope, platt.intercept))
+            del self.maps[:-_MOST_MAPS]
+
+    def at(self, time: float) -> tuple[float, float] | None:
+        """Slope and intercept of the newest map that is not of after `time`; None if none is so old."""
+        place = bisect_right(self.maps, time, key=lambda one: one[0])
+        return self.maps[place - 1][1:] if place else None
 
 
 class RecentLoss(msgspec.Struct, forbid_unknown_fields=True):

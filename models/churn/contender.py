@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from models.churn.calibration import Gain, PlattLearner, RecentLoss
+from models.churn.calibration import Gain, PastMaps, PlattLearner, RecentLoss
 from models.churn.candidates import CANDIDATES
 from models.churn.forms import Form
 from models.churn.forms.base import Matrix
@@ -17,8 +17,6 @@ from models.features.base import Feature
 from models.settings import TrainerSettings
 
 _LIMIT = 30.0
-#: What a map must gain on the predictions of a model that is calibrated by the way it learns.
-_GROSS_NATS = 0.005
 
 
 class Losses(NamedTuple):
@@ -46,6 +44,7 @@ class ContenderState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     recorded: int = 0
     calibration: PlattLearner
     gain: Gain
+    past: PastMaps
     recent: RecentLoss
     metrics: ProgressiveMetrics
     candidate: dict[str, Any]
@@ -64,7 +63,6 @@ class Contender:
         begun: int = 0,
     ) -> None:  # fmt: skip
         self.spec = CANDIDATES[kind]
-        self._least_gain = _GROSS_NATS if self.spec.calibrated else 0.0
         self._candidate = self.spec.make(features, label_kind, settings, seed)
         self._state = ContenderState(
             kind=kind,
@@ -72,6 +70,7 @@ class Contender:
             begun=begun,
             calibration=PlattLearner(),
             gain=Gain(),
+            past=PastMaps(),
             recent=RecentLoss(),
             metrics=ProgressiveMetrics(),
             candidate={},
@@ -82,8 +81,12 @@ class Contender:
         """What is known of it; its `candidate` only after `state`."""
         return self._state
 
-    def judge(self, x: Matrix, label: int, recorded: float | None, *, late_too: bool, enough: bool) -> Losses:
+    def judge(
+        self, x: Matrix, label: int, recorded: float | None, times: tuple[float, float], *, late_too: bool, enough: bool
+    ) -> Losses:
         """Score what it said of a vector, then calibrate by it. `recorded` is a probability before calibration.
+
+        `times` are when the prediction was made and when its horizon ended, epoch seconds; the latter never falls.
 
         A prediction of now, which costs more than all the rest, is made if there is none recorded, or `late_too`.
         Whether the calibration is in use is decided anew when there are `enough` labels.
@@ -100,10 +103,12 @@ class Contender:
         found = self._loss(raw, label)
         self._count(found[1], label)
         state.recorded += 1
-        calibration = state.calibration
-        state.gain.add(loss_of(raw, label) - loss_of(calibration.slope * raw + calibration.intercept, label))
+        calibration, made = state.calibration, state.past.at(times[0])
+        if made is not None:
+            state.gain.add(loss_of(raw, label) - loss_of(made[0] * raw + made[1], label))
         calibration.learn(raw, label)
-        calibration.used = enough and state.gain.earned(used=calibration.used, least=self._least_gain)
+        state.past.keep(times[1], calibration)
+        calibration.used = enough and state.gain.earned(used=calibration.used)
         return Losses(found[0], None if late is None else late[0])
 
     def learn(self, x: Matrix, label: int) -> None:

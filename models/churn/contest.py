@@ -13,6 +13,7 @@ from models.churn.contender import Contender, ContenderState, Losses, logit_of, 
 from models.churn.forms import PRIOR, RULE
 from models.churn.forms.base import Matrix
 from models.churn.league import League, Standing
+from models.churn.waiting import due_at
 from models.features.base import Feature
 from models.records import Example
 from models.settings import TrainerSettings
@@ -95,10 +96,11 @@ class Contest:
             recent.add(recorded, label)
         # What a pinned version said is that of models as they once were, and tells nothing of the present ones.
         own = {} if example.model.version in self._state.distrusted else example.own
+        times = example.as_of, due_at(example)
         # Where all have recorded theirs nobody is compared by predictions of now.
         late_too = not own.keys() >= self.contenders.keys()
         for name, contender in self.contenders.items():
-            losses[name] = contender.judge(x, label, own.get(name), late_too=late_too, enough=enough)
+            losses[name] = contender.judge(x, label, own.get(name), times, late_too=late_too, enough=enough)
         losses[_TO_BEAT] = losses[better if self.champion == RULE else self.champion]
         return losses
 

@@ -260,4 +260,4 @@ def _fill(node: Node, told: NodeState) -> None:
     node.memory_range_min, node.memory_range_max = dict(enumerate(told.lowest)), dict(enumerate(told.highest))
 
 
-CANDIDATE = CandidateSpec("forest", "aggregated Mondrian forest of five trees", False, False, Forest)
+CANDIDATE = CandidateSpec("forest", "aggregated Mondrian forest of five trees", False, Forest)

@@ -144,6 +144,4 @@ class Logistic:
         )
 
 
-CANDIDATE = CandidateSpec(
-    "logistic", "logistic regression by averaged SGD on standardised columns", True, True, Logistic
-)
+CANDIDATE = CandidateSpec("logistic", "logistic regression by averaged SGD on standardised columns", True, Logistic)

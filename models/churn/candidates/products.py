@@ -189,4 +189,4 @@ class Products(base.Classifier):
         return np.array([x.get(feature.name, np.nan) for feature in self.features])
 
 
-CANDIDATE = CandidateSpec("products", "logistic regression with products of columns, in blocks", True, True, Products)
+CANDIDATE = CandidateSpec("products", "logistic regression with products of columns, in blocks", True, Products)

@@ -85,4 +85,4 @@ def _rates(nodes: Sequence[Node], children: Sequence[int]) -> tuple[float, ...]:
     return tuple(rates)
 
 
-CANDIDATE = CandidateSpec("tree", "adaptive Hoeffding tree of up to 32 leaves", False, False, Tree)
+CANDIDATE = CandidateSpec("tree", "adaptive Hoeffding tree of up to 32 leaves", False, Tree)

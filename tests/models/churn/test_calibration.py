@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from models.churn.calibration import Gain, PlattLearner, RecentLoss, calibrate, logit, sigmoid
+from models.churn.calibration import Gain, PastMaps, PlattLearner, RecentLoss, calibrate, logit, sigmoid
 from models.churn.record import CalibrationForm
 
 
@@ -57,8 +57,19 @@ def test_a_map_has_to_be_surely_better(mean: float, used: bool) -> None:
         gain.add(difference)
 
     assert gain.earned(used=False) is used
-    assert not gain.earned(used=False, least=0.02)
     assert not Gain().earned(used=True)
+
+
+def test_a_map_is_remembered_as_it_was() -> None:
+    """The map of a time is the newest that was known then: one a day is kept, and none before the first."""
+    past = PastMaps()
+    for hour in range(0, 24 * 500, 8):
+        past.keep(hour * 3600.0, PlattLearner(slope=1.0 + hour))
+
+    assert len(past.maps) == 400
+    assert past.at(499 * 86_400.0) == (1.0 + 499 * 24, 0.0)
+    assert past.at(498.9 * 86_400.0) == (1.0 + 498 * 24, 0.0)
+    assert past.at(99.5 * 86_400.0) is None
 
 
 def test_recent_loss_is_the_decayed_mean_of_log_losses() -> None:

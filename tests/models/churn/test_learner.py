@@ -133,7 +133,7 @@ def test_the_learned_model_comes_close_to_the_best_possible() -> None:
     assert model.champion == "logistic"
     assert evaluation.log_loss(drawn, scored.probability) < best + 0.01
     assert evaluation.log_loss(drawn, scored.rule) > best + 0.05
-    assert evaluation.ece(drawn, scored.probability) < 0.04
+    assert evaluation.ece(drawn, scored.probability) < 0.03
 
 
 def test_metrics_judge_what_was_emitted() -> None:
