@@ -7,6 +7,7 @@ policy. So a destination is one small file, and its tests need no network.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal
 
@@ -67,7 +68,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 1_000
 
 
-class Destination(Generic[OptionsT]):
+class Destination(ABC, Generic[OptionsT]):
     """One place that scores go to. A module of this folder names its class `DESTINATION`.
 
     A destination declares the class attributes and writes `build`; the rest has defaults. `payload`, `build` and
@@ -116,6 +117,7 @@ class Destination(Generic[OptionsT]):
 
     # To write.
 
+    @abstractmethod
     def build(self, changes: Sequence[Change], at: float) -> Request:
         """The request for an attempt at wall-clock time `at` (epoch seconds), for 1 to `limits.rows` changes.
 
@@ -124,7 +126,6 @@ class Destination(Generic[OptionsT]):
         Unbuildable
             A change cannot be told, alone or with others.
         """
-        raise NotImplementedError
 
     # To write where the default does not fit.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
@@ -36,7 +37,7 @@ class Call(msgspec.Struct, frozen=True):
     json: Any
 
 
-class Emulator:
+class Emulator(ABC):
     """A vendor on a free port of this machine, serving inside `async with`.
 
     A subclass writes `authorized` and `answer`; it keeps customers in `profiles` and what happened in `events`.
@@ -87,13 +88,13 @@ class Emulator:
 
     # What a vendor writes.
 
+    @abstractmethod
     def authorized(self, call: Call) -> bool:
         """Whether the request carries the credential, in the vendor's way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, call: Call) -> Answer:
         """Take what is right, refuse what is wrong."""
-        raise NotImplementedError
 
     def throttle(self, wait_s: float) -> Answer:
         """How the vendor says that it is too much."""
@@ -110,7 +111,7 @@ class Emulator:
         """How the vendor says that too many requests are under way."""
         return self.throttle(0.0)
 
-    def add(self, who: str) -> None:
+    def add(self, who: str) -> None:  # noqa: B027 - most vendors need none
         """Let a customer exist, for vendors that tell only of those they know."""
 
     # The same for all.
