@@ -28,7 +28,11 @@ def assemble(done: Done, plan: Plan, settings: Settings) -> Result:
     """Judge what was predicted. Raises AppError when nothing was."""
     backtest = done.backtest
     if not done.sample.cutoffs:
-        raise AppError("nobody was predicted: no customer was in the cohort at any step; see --label and --from")
+        refused = ", ".join(f"{reason} {count:,}" for reason, count in sorted(backtest.refused.items()))
+        raise AppError(
+            f"nobody was predicted: no customer was in the cohort at any step of {backtest.events:,} events "
+            f"(refused: {refused or 'none'}); see --label and --from"
+        )
     ended: Ended = "stopped" if done.stopped else "fault" if done.fault else "complete"
     timings = {name: round(value, 3) for name, value in msgspec.to_builtins(done.timings).items()}
     timings["predictions"] = done.predictions

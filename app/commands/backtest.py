@@ -8,12 +8,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.commands.base import Command, moment
-from app.errors import UsageError
+from app.errors import AppError, UsageError
 from models.settings import LabelSettings, Settings
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
     from app.backtest.told import lines
 
     report_html = _reporter() if args.report else None
-
+    for path in filter(None, (args.predictions, args.features, args.json, args.report)):
+        _check_target(Path(path))
     if args.begin >= args.end:
         raise UsageError("--from is not before --to: nothing would be predicted")
     chosen = msgspec.structs.replace(settings, label=_chosen(args, settings.label))
@@ -112,6 +114,14 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
     if done.stopped:
         return _INTERRUPTED
     return 1 if done.fault or (result.audit is not None and not result.audit.clean) else 0
+
+
+def _check_target(path: Path) -> None:
+    """Known before the run. Results take a file's name when they are complete, which would replace a device."""
+    if path.exists() and not path.is_file():
+        raise AppError(f"cannot write {str(path)!r}: it is no ordinary file; allowed: the path of one, or a new one")
+    if not path.parent.is_dir():
+        raise AppError(f"cannot write {str(path)!r}: no such folder as {str(path.parent)!r}")
 
 
 def _reporter() -> Callable[[Result], str]:

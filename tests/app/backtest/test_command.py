@@ -145,6 +145,7 @@ def test_a_damaged_file_keeps_what_was_read(tmp_path, capsys):
         (["none.ndjson"], 1, "no such file: 'none.ndjson'"),
         ([SHOP, "--from", "2025-03-01", "--to", "2025-02-01"], 2, "--from is not before --to"),
         ([SHOP, "--predictions", "/no/such/folder/x"], 1, "cannot write '/no/such/folder/x'"),
+        ([SHOP, "--json", "/dev/null"], 1, "cannot write '/dev/null': it is no ordinary file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(argv, code, said, capsys):
