@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
+from statistics import fmean, stdev
 from typing import Any
 
 import msgspec
@@ -18,9 +19,8 @@ _INTERCEPT_RATE = 0.001
 _SLOPE_RATE = 0.0003
 _MIN_SLOPE = 0.05
 _KEEP = 1.0 - 1.0 / 2_000.0
-_GAIN_KEEP, _SURE = 1.0 - 1.0 / 10_000.0, 2.0
-#: Examples that count as one: those of a customer within a horizon share their truth.
-_OVERLAP = 5.0
+# The error of a mean of so few blocks is itself uncertain, so two of it would not do.
+_SURE, _LEAST_BLOCKS, _MOST_BLOCKS = 3.0, 4, 12
 _DAY_S, _MOST_MAPS = 86_400.0, 400
 
 
@@ -77,25 +77,32 @@ class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Gain(msgspec.Struct, forbid_unknown_fields=True):
-    """By how much a map lowers the log loss, over about the last 10,000 examples, and how sure that is."""
+    """By how much a map lowers the log loss, in blocks of one horizon, and how sure that is.
 
+    Outcomes within a horizon are not independent: those of a customer overlap, and a season moves all customers alike.
+    A map follows such moves a horizon late, and then helps for weeks and harms for weeks. So the blocks are the units.
+    """
+
+    blocks: list[float] = []
+    begun: float | None = None
     total: float = 0.0
-    squares: float = 0.0
-    weight: float = 0.0
+    count: int = 0
 
-    def add(self, difference: float) -> None:
-        """Count the loss without the map minus that with it, in nats, of one example."""
-        self.total = self.total * _GAIN_KEEP + difference
-        self.squares = self.squares * _GAIN_KEEP + difference * difference
-        self.weight = self.weight * _GAIN_KEEP + 1.0
+    def add(self, time: float, difference: float, horizon_s: float) -> None:
+        """Count the loss without the map minus that with it, in nats, of an example known at `time` (epoch seconds)."""
+        if self.begun is None or time >= self.begun + horizon_s:
+            if self.count:
+                self.blocks = [*self.blocks[-_MOST_BLOCKS + 1 :], self.total / self.count]
+            self.begun, self.total, self.count = time, 0.0, 0
+        self.total += difference
+        self.count += 1
 
     def earned(self, *, used: bool) -> bool:
-        """Whether to use the map: from a gain of two standard errors on, until there is none any more."""
-        if not self.weight:
+        """Whether to use the map: from four blocks and a gain of three standard errors on, until there is none."""
+        if len(self.blocks) < _LEAST_BLOCKS:
             return False
-        mean = self.total / self.weight
-        error = math.sqrt(max(self.squares / self.weight - mean * mean, 0.0) * _OVERLAP / self.weight)
-        return mean > (0.0 if used else _SURE * error)
+        error = stdev(self.blocks) / math.sqrt(len(self.blocks))
+        return fmean(self.blocks) > (0.0 if used else _SURE * error)
 
 
 class PastMaps(msgspec.Struct, forbid_unknown_fields=True):

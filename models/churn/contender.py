@@ -105,7 +105,8 @@ class Contender:
         state.recorded += 1
         calibration, made = state.calibration, state.past.at(times[0])
         if made is not None:
-            state.gain.add(loss_of(raw, label) - loss_of(made[0] * raw + made[1], label))
+            gained = loss_of(raw, label) - loss_of(made[0] * raw + made[1], label)
+            state.gain.add(times[1], gained, times[1] - times[0])
         calibration.learn(raw, label)
         state.past.keep(times[1], calibration)
         calibration.used = enough and state.gain.earned(used=calibration.used)

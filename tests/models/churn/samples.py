@@ -73,9 +73,9 @@ def example(row: npt.NDArray[np.float32], label: int, probability: float = 0.2, 
 
 
 def examples(count: int, seed: int = 7) -> list[Example]:
-    """Examples half an hour apart, the first one negative, emitted with the true probability."""
+    """Examples three hours apart, the first one negative, emitted with the true probability."""
     x = vectors(count, seed)
     drawn, true = labels(x, seed + 1), truth(x)
     drawn[0] = 0
     made = [example(x[i], int(drawn[i]), float(true[i]), i) for i in range(count)]
-    return [msgspec.structs.replace(one, as_of=i * 1_800.0) for i, one in enumerate(made)]
+    return [msgspec.structs.replace(one, as_of=i * 10_800.0) for i, one in enumerate(made)]
