@@ -59,21 +59,28 @@ def calibration_faults(form: CalibrationForm) -> Iterator[str]:
 class PlattLearner(msgspec.Struct, forbid_unknown_fields=True):
     """Learns slope and intercept by SGD on log-odds that were computed before the example was learned.
 
-    Whether the map is in use is decided by its `Gain`.
+    Whether the map is in use is decided by its `Gain`. It is used for the spread alone, around the usual log-odds
+    (`centre`): the level is the model's, which follows its labels. A map is learned from predictions that are a horizon
+    old; of a level that has moved since it would correct what the model has corrected already.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
     used: bool = False
+    centre: float = 0.0
+    seen: int = 0
 
     def learn(self, raw: float, label: int) -> None:
         """Take one step with the log-odds `raw` and its label."""
         error = 1.0 / (1.0 + math.exp(-min(max(self.slope * raw + self.intercept, -LOGIT_LIMIT), LOGIT_LIMIT))) - label
         self.slope = max(self.slope - _SLOPE_RATE * error * min(max(raw, -LOGIT_LIMIT), LOGIT_LIMIT), _MIN_SLOPE)
         self.intercept -= _INTERCEPT_RATE * error
+        self.seen += 1
+        self.centre += (min(max(raw, -LOGIT_LIMIT), LOGIT_LIMIT) - self.centre) * max(1.0 / self.seen, 1.0 - _KEEP)
 
     def form(self) -> CalibrationForm:
-        return CalibrationForm(slope=self.slope, intercept=self.intercept, used=self.used)
+        """What to publish: the spread around the centre corrected, the centre kept."""
+        return CalibrationForm(slope=self.slope, intercept=(1.0 - self.slope) * self.centre, used=self.used)
 
 
 class Gain(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,7 +125,8 @@ class PastMaps(msgspec.Struct, forbid_unknown_fields=True):
     def keep(self, time: float, platt: PlattLearner) -> None:
         """Remember the map of now, if the last one is a day old."""
         if not self.maps or time - self.maps[-1][0] >= _DAY_S:
-            self.maps.append((time, platt.slope, platt.intercept))
+            form = platt.form()
+            self.maps.append((time, form.slope, form.intercept))
             del self.maps[:-_MOST_MAPS]
 
     def at(self, time: float) -> tuple[float, float] | None:

@@ -132,7 +132,7 @@ class Contender:
 
     def _loss(self, raw: float, label: int) -> tuple[float, float]:
         """Loss and log-odds, calibrated as of now."""
-        calibration = self._state.calibration
+        calibration = self._state.calibration.form()
         logit = calibration.slope * raw + calibration.intercept if calibration.used else raw
         return loss_of(logit, label), logit
 

@@ -35,7 +35,7 @@ from models.records import Example
 from models.settings import DriftSettings, LabelSettings, TrainerSettings
 
 PREDICTORS = ("emitted", "rule", "prior")
-FORMAT = 8
+FORMAT = 9
 #: So long a challenger that was begun anew is left in peace by further alarms.
 _GRACE_EXAMPLES = 2_000
 
